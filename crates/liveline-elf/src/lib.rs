@@ -1,0 +1,1 @@
+//! What an ELF file says: symbols, sections, relocations, build-ids, unwind tables.

@@ -1,0 +1,1 @@
+//! A patch into a process: plan, stage, commit, registry, revert, recover.

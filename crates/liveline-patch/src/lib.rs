@@ -1,0 +1,1 @@
+//! The patch file: model, encode, decode.

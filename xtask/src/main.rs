@@ -1,0 +1,2 @@
+//! What scripts would do.
+fn main() {}
