@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _, Sym as _, VersionTable};
-use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolIndex};
+use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 type File<'data> = ElfFile64<'data, LE>;
 type Versions<'data> = VersionTable<'data, elf::FileHeader64<LE>>;
@@ -397,15 +397,15 @@ fn sections(file: &File) -> Vec<ModuleSection> {
     let mut out = Vec::new();
     for section in file.sections() {
         let header = section.elf_section_header();
-        let flags = u64::from(header.sh_flags.get(LE).0);
+        let flags = header.sh_flags.get(LE).0;
         out.push(ModuleSection {
             name: String::from_utf8_lossy(section.name_bytes().unwrap_or_default()).into_owned(),
             address: section.address(),
             size: section.size(),
             contents: header.sh_type.get(LE) != elf::SHT_NOBITS,
-            loaded: flags & u64::from(elf::SHF_ALLOC.0) != 0,
-            execute: flags & u64::from(elf::SHF_EXECINSTR.0) != 0,
-            write: flags & u64::from(elf::SHF_WRITE.0) != 0,
+            loaded: flags & elf::SHF_ALLOC.0 != 0,
+            execute: flags & elf::SHF_EXECINSTR.0 != 0,
+            write: flags & elf::SHF_WRITE.0 != 0,
         });
     }
     out
@@ -414,12 +414,11 @@ fn sections(file: &File) -> Vec<ModuleSection> {
 fn dynamic_symbols(file: &File, versions: Option<&Versions>) -> Vec<DynamicSymbol> {
     let table = file.elf_dynamic_symbol_table();
     let mut out = Vec::with_capacity(table.len());
-    for index in 0..table.len() {
-        let Ok(symbol) = table.symbol(SymbolIndex(index)) else { break };
+    for (index, symbol) in table.enumerate() {
         let name = table.symbol_name(LE, symbol).unwrap_or_default();
         let (mut version, mut default) = (None, true);
         if let Some(versions) = versions {
-            let at = versions.version_index(LE, SymbolIndex(index));
+            let at = versions.version_index(LE, index);
             default = !at.is_hidden();
             if let Ok(Some(found)) = versions.version(at.index()) {
                 version = Some(String::from_utf8_lossy(found.name()).into_owned());
@@ -470,7 +469,7 @@ fn relocations(file: &File, symbols: usize) -> Vec<DynamicRelocation> {
     let mut out = Vec::new();
     for section in file.sections() {
         let header = section.elf_section_header();
-        let loaded = u64::from(header.sh_flags.get(LE).0) & u64::from(elf::SHF_ALLOC.0) != 0;
+        let loaded = header.sh_flags.get(LE).0 & elf::SHF_ALLOC.0 != 0;
         if !loaded || header.sh_type.get(LE) != elf::SHT_RELA {
             continue;
         }
