@@ -1,0 +1,256 @@
+//! Drives the `liveline` program as a user's script would: a subprocess, `--json`, exit codes.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The `liveline` program.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    program: PathBuf,
+}
+
+/// Exit code of `liveline diff` when the two builds do the same.
+const NO_CHANGE: i32 = 3;
+
+/// Why a `liveline` command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The program could not be started.
+    #[error("cannot run {program}: {error}")]
+    Start {
+        /// The program.
+        program: String,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// It ended with an error.
+    #[error("`{command}` ended with {status}\n{words}")]
+    Failed {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: String,
+        /// What it said, standard error and output.
+        words: String,
+    },
+    /// Its JSON is not what the contract says.
+    #[error("`{command}` gave JSON that was not expected: {why}\n{text}")]
+    Json {
+        /// The command line.
+        command: String,
+        /// What is wrong with it.
+        why: String,
+        /// The output.
+        text: String,
+    },
+}
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct DiffRequest<'a> {
+    /// Objects of the running build: a file or a folder.
+    pub old: &'a Path,
+    /// Objects of the new build.
+    pub new: &'a Path,
+    /// The program as it runs.
+    pub target: &'a Path,
+    /// Its unstripped twin.
+    pub debug: Option<&'a Path>,
+    /// Name of the patch.
+    pub name: &'a str,
+    /// Where to write the patch.
+    pub output: &'a Path,
+}
+
+/// What `liveline diff` said.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diff {
+    /// The patch was written; `false` means that there is nothing to change.
+    pub patch: bool,
+    /// One line a function that is not simply unchanged.
+    pub verdicts: Vec<VerdictLine>,
+    /// How long the command took, in ms.
+    pub command_ms: f64,
+}
+
+/// A verdict.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerdictLine {
+    /// Function or data object.
+    pub symbol: String,
+    /// The verdict, one word.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What `apply` or `revert` did to one process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// `applied`, `already`, `refused`, `timeout`, `failed`, `reverted`, …
+    pub state: String,
+    /// Why, if it was not done.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// How often the safe point was tried.
+    #[serde(default)]
+    pub attempts: Option<u64>,
+    /// How long the work on the process took, in ms.
+    #[serde(default)]
+    pub apply_ms: Option<f64>,
+    /// The longest that any thread was held, in µs.
+    #[serde(default)]
+    pub longest_stop_us: Option<f64>,
+    /// How long the whole command took, in ms, seen from outside.
+    #[serde(default)]
+    pub command_ms: f64,
+}
+
+impl Tool {
+    /// The program at `program`.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Tool { program: program.into() }
+    }
+
+    /// Makes a patch from two builds.
+    ///
+    /// # Errors
+    /// [`ToolError`] if the command fails; that there is no change is no failure.
+    pub fn diff(&self, request: &DiffRequest<'_>) -> Result<Diff, ToolError> {
+        let mut arguments: Vec<OsString> = vec!["diff".into()];
+        let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        option("--old", request.old.into());
+        option("--new", request.new.into());
+        option("--target", request.target.into());
+        if let Some(debug) = request.debug {
+            option("--debug", debug.into());
+        }
+        option("--name", request.name.into());
+        option("-o", request.output.into());
+        arguments.push("--json".into());
+        let ran = self.run(&arguments)?;
+        if ran.code != Some(0) && ran.code != Some(NO_CHANGE) {
+            return Err(ran.failed());
+        }
+        let value = ran.json()?;
+        let verdicts = value.get("verdicts").and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(Diff {
+            patch: ran.code == Some(0),
+            verdicts: verdicts.iter().map(verdict_line).collect(),
+            command_ms: ran.took_ms,
+        })
+    }
+
+    /// Installs a patch in one process.
+    ///
+    /// # Errors
+    /// [`ToolError`] if the command could not run or says nothing of this process. What became of the
+    /// patch is in [`Outcome::state`].
+    pub fn apply(&self, patch: &Path, pid: u32) -> Result<Outcome, ToolError> {
+        let arguments =
+            ["apply".into(), patch.into(), "--pid".into(), pid.to_string().into(), "--json".into()];
+        self.outcome(&arguments)
+    }
+
+    /// Takes a patch out of one process.
+    ///
+    /// # Errors
+    /// As [`Tool::apply`].
+    pub fn revert(&self, name: &str, pid: u32) -> Result<Outcome, ToolError> {
+        let arguments =
+            ["revert".into(), name.into(), "--pid".into(), pid.to_string().into(), "--json".into()];
+        self.outcome(&arguments)
+    }
+
+    fn outcome(&self, arguments: &[OsString]) -> Result<Outcome, ToolError> {
+        let ran = self.run(arguments)?;
+        let value = match ran.json() {
+            Ok(value) => value,
+            Err(_) if ran.code != Some(0) => return Err(ran.failed()),
+            Err(error) => return Err(error),
+        };
+        let first = match &value {
+            Value::Array(all) => all.first().cloned(),
+            Value::Object(_) => {
+                value.get("processes").and_then(|p| p.get(0)).cloned().or(Some(value.clone()))
+            }
+            _ => None,
+        };
+        let first = first.ok_or_else(|| ran.unexpected("a list with one process was expected"))?;
+        let mut outcome: Outcome =
+            serde_json::from_value(first).map_err(|e| ran.unexpected(&e.to_string()))?;
+        outcome.command_ms = ran.took_ms;
+        Ok(outcome)
+    }
+
+    fn run(&self, arguments: &[OsString]) -> Result<Ran, ToolError> {
+        let began = Instant::now();
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .output()
+            .map_err(|error| ToolError::Start { program: self.program.display().to_string(), error })?;
+        let words: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
+        Ok(Ran {
+            command: format!("liveline {}", words.join(" ")),
+            code: output.status.code(),
+            status: output.status.to_string(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+            took_ms: began.elapsed().as_secs_f64() * 1000.0,
+        })
+    }
+}
+
+impl Outcome {
+    /// The state as a short line for people, with its times.
+    pub fn line(&self) -> String {
+        let mut line = self.state.clone();
+        if let Some(reason) = self.reason.as_deref().filter(|r| !r.is_empty()) {
+            line += &format!(": {reason}");
+        }
+        if let Some(stop) = self.longest_stop_us {
+            line += &format!(", longest stop of a thread {stop:.0} µs");
+        }
+        if let Some(ms) = self.apply_ms {
+            line += &format!(", {ms:.1} ms in all");
+        }
+        line
+    }
+}
+
+fn verdict_line(value: &Value) -> VerdictLine {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
+    VerdictLine { symbol: text("symbol"), verdict: text("verdict"), reason: text("reason") }
+}
+
+struct Ran {
+    command: String,
+    code: Option<i32>,
+    status: String,
+    out: String,
+    err: String,
+    took_ms: f64,
+}
+
+impl Ran {
+    fn failed(&self) -> ToolError {
+        ToolError::Failed {
+            command: self.command.clone(),
+            status: self.status.clone(),
+            words: format!("{}{}", self.err, self.out).trim().to_string(),
+        }
+    }
+
+    fn json(&self) -> Result<Value, ToolError> {
+        serde_json::from_str(&self.out).map_err(|e| self.unexpected(&e.to_string()))
+    }
+
+    fn unexpected(&self, why: &str) -> ToolError {
+        ToolError::Json { command: self.command.clone(), why: why.to_string(), text: self.out.clone() }
+    }
+}
