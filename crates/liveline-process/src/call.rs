@@ -1,0 +1,587 @@
+//! Calls into the target: one of its own threads makes them, as if a signal handler did.
+//!
+//! A forged signal frame below the thread's stack makes the thread do everything by itself once it is handed
+//! over by one PTRACE_SETREGS: it makes the calls and returns by rt_sigreturn to where it was. Whoever watches
+//! may die at any moment.
+
+use std::time::{Duration, Instant};
+
+use crate::frame::{BEHIND_SYSCALL, CODE, Frame, LOOP};
+use crate::mapping::Mapping;
+use crate::process::{MemoryError, Process};
+use crate::registers::Registers;
+use crate::restart::{self, RESTART_SYSCALL};
+use crate::seccomp::{self, Action};
+use crate::stack::{self, Place};
+use crate::stop::{StopError, mend_for_signal};
+use crate::task::{self, Activity, Stat};
+use crate::trace::{self, Halt};
+
+/// One argument of a [`SystemCall`].
+#[derive(Clone, Debug)]
+pub enum Arg {
+    /// A number.
+    Value(u64),
+    /// A pointer to these bytes, which are placed with the frame and are gone afterwards.
+    Bytes(Vec<u8>),
+}
+
+impl Arg {
+    pub(crate) fn room(&self) -> u64 {
+        match self {
+            Self::Value(_) => 0,
+            Self::Bytes(bytes) => (bytes.len() as u64).next_multiple_of(16),
+        }
+    }
+}
+
+/// A system call for the target to make.
+#[derive(Clone, Debug)]
+pub struct SystemCall {
+    /// Its number.
+    pub number: u64,
+    /// Its arguments.
+    pub args: [Arg; 6],
+}
+
+impl SystemCall {
+    /// A call with numbers as arguments, the rest 0.
+    pub fn new(number: i64, args: &[u64]) -> Self {
+        let arg = |n: usize| Arg::Value(args.get(n).copied().unwrap_or(0));
+        Self { number: number as u64, args: std::array::from_fn(arg) }
+    }
+}
+
+/// What calls came to.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// What each returned, in order: -errno where it failed.
+    pub results: Vec<i64>,
+    /// The thread that made them.
+    pub tid: i32,
+    /// How long that thread was kept from its own work.
+    pub longest_stop: Duration,
+}
+
+/// Why calls were not made, or not seen to their end.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// A filter would not let the call pass as it is. Nothing was touched.
+    #[error("the process's seccomp filter answers system call {number} with {action:?}")]
+    Seccomp {
+        /// The system call.
+        number: u64,
+        /// What the filter answers.
+        action: Action,
+    },
+    /// The filters could not be read. Nothing was touched.
+    #[error("the process's seccomp filters can't be read ({0}); CAP_SYS_ADMIN is needed")]
+    SeccompUnreadable(std::io::Error),
+    /// A filter does what can't be foreseen, or is in strict mode. Nothing was touched.
+    #[error("the process's seccomp filters can't be judged: {0}")]
+    SeccompUnjudged(&'static str),
+    /// The code to be borrowed is not mapped executable and private.
+    #[error("no code to borrow at {0:#x}")]
+    NoCode(u64),
+    /// No thread could make the calls before the deadline. Nothing was changed.
+    #[error("no thread can make the calls: {}", list(.0))]
+    NoThread(Vec<(i32, String)>),
+    /// The thread could not be taken hold of.
+    #[error(transparent)]
+    Stop(#[from] StopError),
+    /// The target's memory could not be read or written.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A ptrace request failed.
+    #[error("{what}: {error}")]
+    Failed {
+        /// The request.
+        what: &'static str,
+        /// The kernel's answer.
+        error: std::io::Error,
+    },
+    /// The thread has begun and did not come to an end before the deadline (a signal handler or a stop keeps it);
+    /// it will finish by itself. The borrowed code stays in place.
+    #[error("thread {tid} had not finished the calls by the deadline")]
+    Unfinished {
+        /// The thread.
+        tid: i32,
+        /// The results seen so far.
+        results: Vec<i64>,
+    },
+    /// The thread, or the whole process, ended while it made the calls.
+    #[error("thread {tid} ended during the calls")]
+    Ended {
+        /// The thread.
+        tid: i32,
+    },
+    /// The thread came back elsewhere than it should. (Never seen.)
+    #[error("thread {tid} did not come back to where it was")]
+    Lost {
+        /// The thread.
+        tid: i32,
+    },
+}
+
+fn list(reasons: &[(i32, String)]) -> String {
+    let words: Vec<String> = reasons.iter().map(|(tid, why)| format!("thread {tid} {why}")).collect();
+    if words.is_empty() { "none is there".to_owned() } else { words.join(", ") }
+}
+
+fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> CallError {
+    move |error| CallError::Failed { what, error }
+}
+
+/// Room left free below the frame for the thread's own signal handlers, and for a called function (bytes).
+const ROOM_BELOW: u64 = 16 << 10;
+/// How long one candidate may take to stop.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl Process {
+    /// Has one of the target's threads make system calls, in order, and return to where it was.
+    ///
+    /// `entry` is the address of 19 bytes of code that never runs again (`_start`); they are borrowed and put
+    /// back. The calls are made even if the patcher dies after the hand-over. A call that the thread slept in is
+    /// issued again with its own arguments; threads in endless waits are preferred, since a relative time-out
+    /// begins anew.
+    pub fn call(
+        &self,
+        calls: &[SystemCall],
+        entry: u64,
+        deadline: Duration,
+    ) -> Result<CallReport, CallError> {
+        let (results, _, tid, longest_stop) = self.run(Work { calls, function: None, entry }, deadline)?;
+        Ok(CallReport { results, tid, longest_stop })
+    }
+
+    /// Has one of the target's threads call a function with up to six integer arguments (an IFUNC resolver, say)
+    /// and return to where it was; the function's rax.
+    ///
+    /// It runs in the middle of whatever the thread did, like a signal handler: it must not take locks. Its own
+    /// system calls are not checked against seccomp filters.
+    pub fn call_function(
+        &self,
+        function: u64,
+        args: &[u64],
+        entry: u64,
+        deadline: Duration,
+    ) -> Result<u64, CallError> {
+        let arg = |n: usize| args.get(n).copied().unwrap_or(0);
+        let function = Some((function, std::array::from_fn(arg)));
+        self.run(Work { calls: &[], function, entry }, deadline).map(|(_, value, ..)| value)
+    }
+
+    fn run(&self, work: Work<'_>, deadline: Duration) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
+        let deadline = Instant::now() + deadline;
+        let mut refused;
+        loop {
+            let mappings = self.mappings().map_err(failed("read /proc/PID/maps"))?;
+            let end = work.entry.saturating_add(CODE.len() as u64);
+            let fits = |m: &&Mapping| m.contains(work.entry) && m.end >= end && m.exec && !m.shared;
+            mappings.iter().find(fits).ok_or(CallError::NoCode(work.entry))?;
+            refused = Vec::new();
+            for tid in self.candidates(&mut refused).map_err(failed("list the threads"))? {
+                match Session::begin(self, tid, &mappings, &work, deadline)? {
+                    Begun::Refused(why) => refused.push((tid, why)),
+                    Begun::Session(session) => return session.finish(&work, deadline),
+                }
+            }
+            if Instant::now() >= deadline || !self.is_alive() {
+                return Err(CallError::NoThread(refused));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The threads that may make the calls, best first; the others with the reason.
+    fn candidates(&self, refused: &mut Vec<(i32, String)>) -> std::io::Result<Vec<i32>> {
+        let mut ranked = Vec::new();
+        for tid in self.threads()? {
+            let dir = self.task_path(tid);
+            let Ok(stat) = Stat::read(&dir) else { continue };
+            if stat.is_worker() || stat.is_dead() {
+                continue;
+            }
+            match stat.state {
+                'R' | 'S' => ranked.push((Activity::read(&dir).ok().flatten().map_or(9, rank), tid)),
+                state => refused.push((tid, format!("is in state {state}"))),
+            }
+        }
+        ranked.sort_unstable();
+        Ok(ranked.into_iter().map(|(_, tid)| tid).collect())
+    }
+}
+
+/// How well a thread that does this can be borrowed; the lowest is best.
+fn rank(activity: Activity) -> u8 {
+    let Activity::Call { number, args } = activity else {
+        return if activity == Activity::Running { 1 } else { 6 };
+    };
+    let endless = |timeout: u64| if (timeout as i32) < 0 { 0 } else { 2 };
+    let unset = |timeout: u64| if timeout == 0 { 0 } else { 2 };
+    match number as i64 {
+        libc::SYS_futex => {
+            if args[3] == 0 {
+                0
+            } else {
+                4
+            }
+        }
+        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => endless(args[3]),
+        libc::SYS_poll => endless(args[2]),
+        libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => unset(args[2]),
+        libc::SYS_epoll_pwait2 => unset(args[3]),
+        libc::SYS_select | libc::SYS_pselect6 => unset(args[4]),
+        libc::SYS_accept | libc::SYS_accept4 | libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom => 0,
+        libc::SYS_recvmsg
+        | libc::SYS_pause
+        | libc::SYS_rt_sigsuspend
+        | libc::SYS_wait4
+        | libc::SYS_waitid => 0,
+        libc::SYS_nanosleep | libc::SYS_clock_nanosleep => 4,
+        n if n == RESTART_SYSCALL as i64 => 5,
+        _ => 3,
+    }
+}
+
+struct Work<'w> {
+    calls: &'w [SystemCall],
+    function: Option<(u64, [u64; 6])>,
+    entry: u64,
+}
+
+enum Begun<'p> {
+    /// Nothing was changed, the thread goes on.
+    Refused(String),
+    /// The thread is on its way.
+    Session(Box<Session<'p>>),
+}
+
+/// One thread that makes calls for us, traced.
+struct Session<'p> {
+    process: &'p Process,
+    tid: i32,
+    since: Instant,
+    frame: Frame,
+    /// What the thread comes back to.
+    saved: Registers,
+    /// What it comes back to if a handler interrupts first the call that it slept in.
+    interrupted: Option<Registers>,
+    /// The borrowed bytes; None if they were borrowed before by one who died.
+    borrowed: Option<[u8; CODE.len()]>,
+}
+
+impl<'p> Session<'p> {
+    /// Holds the thread, checks all that there is to check, writes the frame, and hands over.
+    fn begin(
+        process: &'p Process,
+        tid: i32,
+        mappings: &[Mapping],
+        work: &Work<'_>,
+        deadline: Instant,
+    ) -> Result<Begun<'p>, CallError> {
+        if !process.seize(tid, libc::PTRACE_O_TRACESYSGOOD)? {
+            return Ok(Begun::Refused("has ended".to_owned()));
+        }
+        let since = Instant::now();
+        let regs = match hold(process, tid, deadline)? {
+            Ok(regs) => regs,
+            Err(why) => return Ok(Begun::Refused(why)),
+        };
+        let guard = LetGo { tid };
+        restart::mend(tid, &regs).map_err(failed("PTRACE_POKEUSER"))?;
+        let (saved, interrupted) = match return_point(process, tid, &regs, work.entry)? {
+            Ok(point) => point,
+            Err(why) => return Ok(Begun::Refused(why)),
+        };
+        let mask = trace::signal_mask(tid).map_err(failed("PTRACE_GETSIGMASK"))?;
+        // A signal that waits would have its handler run on top of the frame; it is better let through first.
+        if trace::signal_pending(tid, mask).map_err(failed("PTRACE_PEEKSIGINFO"))? {
+            return Ok(Begun::Refused("is about to handle a signal".to_owned()));
+        }
+        let xstate = trace::xstate(tid).map_err(failed("PTRACE_GETREGSET"))?;
+        let Some(frame) = Frame::build(&saved, mask, &xstate, work.calls) else {
+            return Ok(Begun::Refused("has a vector state of an unknown kind".to_owned()));
+        };
+        let room = mappings.iter().find(|m| m.contains(saved.rsp));
+        let has_room = room.is_some_and(|m| m.start.saturating_add(ROOM_BELOW) <= frame.address);
+        if stack::place(&saved, mappings) == Place::Foreign {
+            return Ok(Begun::Refused("is not on its own stack".to_owned()));
+        } else if !has_room {
+            return Ok(Begun::Refused("has no room on its stack".to_owned()));
+        }
+        check_seccomp(process, tid, &frame, work.entry)?;
+
+        let mut old = [0; CODE.len()];
+        process.read(work.entry, &mut old)?;
+        process.write(frame.address, &frame.bytes)?;
+        let borrowed = (old != CODE).then_some(old);
+        if borrowed.is_some() {
+            process.write(work.entry, &CODE)?;
+        }
+        let mut start = Registers {
+            rip: work.entry + LOOP,
+            rsp: frame.address,
+            orig_rax: u64::MAX,
+            eflags: 0x202,
+            ..saved
+        };
+        if let Some((function, [rdi, rsi, rdx, rcx, r8, r9])) = work.function {
+            start = Registers { rip: work.entry, rbx: function, rax: 0, rdi, rsi, rdx, rcx, r8, r9, ..start };
+        }
+        // From here on the thread finishes by itself.
+        trace::set_registers(tid, &start).map_err(failed("PTRACE_SETREGS"))?;
+        std::mem::forget(guard);
+        let session = Session { process, tid, since, frame, saved, interrupted, borrowed };
+        Ok(Begun::Session(Box::new(session)))
+    }
+
+    /// Watches until rt_sigreturn has brought everything back, collecting results; then puts the code back.
+    fn finish(
+        mut self,
+        work: &Work<'_>,
+        deadline: Instant,
+    ) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
+        let mut results = Vec::new();
+        let mut value = 0;
+        let watched = self.watch(work, deadline, &mut results, &mut value);
+        match &watched {
+            Ok(()) | Err(CallError::Lost { .. }) => drop(trace::detach(self.tid, 0)),
+            Err(CallError::Unfinished { .. }) => self.leave(),
+            Err(CallError::Ended { .. }) => {}
+            Err(_) => self.leave(),
+        }
+        let longest_stop = self.since.elapsed();
+        watched?;
+        if let Some(old) = self.borrowed {
+            self.process.write(work.entry, &old)?;
+        }
+        Ok((results, value, self.tid, longest_stop))
+    }
+
+    fn watch(
+        &mut self,
+        work: &Work<'_>,
+        deadline: Instant,
+        results: &mut Vec<i64>,
+        value: &mut u64,
+    ) -> Result<(), CallError> {
+        let tid = self.tid;
+        let behind = work.entry + BEHIND_SYSCALL;
+        let unfinished = |results: &Vec<i64>| CallError::Unfinished { tid, results: results.clone() };
+        let mut signal = 0;
+        let mut returning = false;
+        let mut entered = false;
+        loop {
+            match trace::cont_to_syscall(tid, signal) {
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Err(CallError::Ended { tid }),
+                other => other.map_err(failed("PTRACE_SYSCALL"))?,
+            }
+            signal = 0;
+            let halt = trace::wait(tid, deadline).map_err(failed("waitid"))?;
+            match halt.ok_or_else(|| unfinished(results))? {
+                Halt::Gone => return Err(CallError::Ended { tid }),
+                Halt::Group => return Err(unfinished(results)),
+                Halt::Signal(number) => {
+                    signal = number;
+                    self.interrupt_slept_in_call(number)?;
+                    continue;
+                }
+                Halt::Interrupted | Halt::Other => continue,
+                Halt::SystemCall => trace::reap(tid),
+            }
+            let regs = trace::registers(tid).map_err(failed("PTRACE_GETREGS"))?;
+            if returning {
+                let whole = Registers { orig_rax: regs.orig_rax, ..self.saved };
+                return if same(&whole, &regs) { Ok(()) } else { Err(CallError::Lost { tid }) };
+            }
+            // A signal handler that runs on top makes calls of its own.
+            let ours = regs.rip == behind && self.on_frame(&regs);
+            if !ours {
+                continue;
+            }
+            entered = !entered;
+            if entered {
+                returning = results.len() + 1 == self.frame.records.len();
+                *value = regs.rbx;
+            } else {
+                results.push(regs.rax as i64);
+            }
+        }
+    }
+
+    fn on_frame(&self, regs: &Registers) -> bool {
+        (self.frame.address..self.frame.address + self.frame.bytes.len() as u64).contains(&regs.rsp)
+    }
+
+    /// A handler is about to run while the thread is borrowed from a call that any handler ends with EINTR: so
+    /// it comes back with that, as it would have.
+    fn interrupt_slept_in_call(&mut self, signal: i32) -> Result<(), CallError> {
+        let Some(interrupted) = self.interrupted else { return Ok(()) };
+        let status = task::status(&self.process.path()).unwrap_or_default();
+        let caught = task::status_field(&status, "SigCgt").and_then(|m| u64::from_str_radix(m, 16).ok());
+        if caught.unwrap_or(0) & (1 << (signal - 1)) == 0 {
+            return Ok(());
+        }
+        let (address, bytes) = self.frame.amended(&interrupted);
+        self.process.write(address, &bytes)?;
+        self.saved = interrupted;
+        self.interrupted = None;
+        Ok(())
+    }
+
+    /// Lets a thread that has not finished go on by itself.
+    fn leave(&self) {
+        drop(trace::interrupt(self.tid));
+        if let Ok(Some(halt)) = trace::wait(self.tid, Instant::now() + PATIENCE) {
+            let signal = if let Halt::Signal(signal) = halt { signal } else { 0 };
+            drop(trace::detach(self.tid, signal));
+        }
+    }
+}
+
+/// Detaches from a thread that is held by an interrupt, when dropped.
+struct LetGo {
+    tid: i32,
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        if trace::detach(self.tid, 0).is_err() {
+            trace::reap(self.tid);
+        }
+    }
+}
+
+/// Interrupts a seized thread until it stands in the interrupt's own stop, signals passed on before; or lets it
+/// go and says why.
+fn hold(process: &Process, tid: i32, deadline: Instant) -> Result<Result<Registers, String>, CallError> {
+    trace::interrupt(tid).or_else(ended_is_fine).map_err(failed("PTRACE_INTERRUPT"))?;
+    let patience = (Instant::now() + PATIENCE).min(deadline.max(Instant::now() + PATIENCE / 10));
+    loop {
+        let Some(halt) = trace::wait(tid, patience).map_err(failed("waitid"))? else {
+            if Stat::read(&process.task_path(tid)).map_or(true, |s| s.is_dead()) {
+                return Ok(Err("has ended".to_owned()));
+            }
+            return Err(process.unstoppable(tid).into());
+        };
+        match halt {
+            Halt::Interrupted => return Ok(trace::registers(tid).map_err(|_| "has ended".to_owned())),
+            Halt::Gone => return Ok(Err("has ended".to_owned())),
+            Halt::Group => {
+                drop(trace::detach(tid, 0));
+                return Ok(Err("is stopped".to_owned()));
+            }
+            Halt::Signal(signal) => {
+                mend_for_signal(tid);
+                trace::cont(tid, signal).or_else(ended_is_fine).map_err(failed("PTRACE_CONT"))?;
+            }
+            Halt::SystemCall | Halt::Other => {
+                trace::cont(tid, 0).or_else(ended_is_fine).map_err(failed("PTRACE_CONT"))?;
+            }
+        }
+    }
+}
+
+fn ended_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.raw_os_error() == Some(libc::ESRCH) { Ok(()) } else { Err(error) }
+}
+
+type ReturnPoint = (Registers, Option<Registers>);
+
+/// What the frame must bring back: the registers, with a call that the thread slept in about to be issued again;
+/// and, where any handler ends that call with EINTR, the registers for that.
+fn return_point(
+    process: &Process,
+    tid: i32,
+    regs: &Registers,
+    entry: u64,
+) -> Result<Result<ReturnPoint, String>, CallError> {
+    const USER_CODE_64: u64 = 0x33;
+    let no = |why: &str| Ok(Err(why.to_owned()));
+    if regs.cs != USER_CODE_64 {
+        return no("is in 32-bit code");
+    }
+    if (entry..entry + CODE.len() as u64).contains(&regs.rip) {
+        return no("is making another patcher's calls");
+    }
+    let status = task::status(&process.task_path(tid)).unwrap_or_default();
+    if task::status_field(&status, "x86_Thread_features").is_some_and(|f| f.contains("shstk")) {
+        return no("has a shadow stack");
+    }
+    if restart::is_to_be_issued_again(regs) {
+        let number = match regs.orig_rax {
+            RESTART_SYSCALL => match restart::restarted_call(regs, &code_before(process, regs)) {
+                Some(number) => number,
+                None => return no("sleeps in a call that was restarted and can't be told"),
+            },
+            number => number,
+        };
+        let again = restart::issued_again(regs, number);
+        return Ok(Ok((again, restart::ended_by_any_handler(regs))));
+    }
+    if regs.system_call().is_none() && in_restartable_sequence(process, tid, regs)? {
+        return no("is in a restartable sequence");
+    }
+    Ok(Ok((Registers { orig_rax: u64::MAX, ..*regs }, None)))
+}
+
+/// The bytes before the `syscall` instruction, none if they can't be read.
+fn code_before(process: &Process, regs: &Registers) -> Vec<u8> {
+    let mut code = [0; 5];
+    match process.read(regs.rip.wrapping_sub(2 + 5), &mut code) {
+        Ok(()) => code.to_vec(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Whether the thread stands inside an rseq(2) critical section: only the kernel may interrupt that, by sending
+/// it to its abort handler, which it does not do for a frame that it doesn't know.
+fn in_restartable_sequence(process: &Process, tid: i32, regs: &Registers) -> Result<bool, CallError> {
+    let area = match trace::rseq_area(tid) {
+        Ok(0) => return Ok(false),
+        Ok(area) => area,
+        // Kernels before 5.13 don't tell, and without CONFIG_RSEQ there is nothing to tell.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => return Ok(false),
+        Err(e) => return Err(failed("PTRACE_GET_RSEQ_CONFIGURATION")(e)),
+    };
+    let section = process.read_word(area + 8)?;
+    if section == 0 {
+        return Ok(false);
+    }
+    let Ok(start) = process.read_word(section + 8) else { return Ok(true) };
+    let Ok(length) = process.read_word(section + 16) else { return Ok(true) };
+    Ok(regs.rip.wrapping_sub(start) < length)
+}
+
+fn check_seccomp(process: &Process, tid: i32, frame: &Frame, entry: u64) -> Result<(), CallError> {
+    let status = task::status(&process.task_path(tid)).map_err(failed("read /proc/PID/status"))?;
+    match task::status_field(&status, "Seccomp") {
+        None | Some("0") => return Ok(()),
+        Some("2") => {}
+        Some(_) => return Err(CallError::SeccompUnjudged("strict mode")),
+    }
+    let mut filters = Vec::new();
+    while let Some(filter) =
+        trace::seccomp_filter(tid, filters.len()).map_err(CallError::SeccompUnreadable)?
+    {
+        filters.push(filter);
+    }
+    for record in &frame.records {
+        let [number, args @ ..] = *record;
+        let call = seccomp::Call { number: number as u32, instruction_pointer: entry + BEHIND_SYSCALL, args };
+        match seccomp::judge(&filters, &call) {
+            Some(action) if action.lets_pass() => {}
+            Some(action) => return Err(CallError::Seccomp { number, action }),
+            None => return Err(CallError::SeccompUnjudged("an instruction that is not known")),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a thread came back whole; of the flags, those that a program can see and keep.
+fn same(expected: &Registers, found: &Registers) -> bool {
+    const FLAGS: u64 = 0xcd5;
+    let masked = |r: &Registers| Registers { eflags: r.eflags & FLAGS, ..*r };
+    masked(expected) == masked(found)
+}
