@@ -227,7 +227,7 @@ fn check_meta(meta: &Meta) -> Result<(), String> {
         }
     }
     let target = &meta.target;
-    if target.low >= target.high || target.low % 4096 != 0 || target.high > 1 << 47 {
+    if target.low >= target.high || !target.low.is_multiple_of(4096) || target.high > 1 << 47 {
         return Err("target address range".into());
     }
     let inside = |address: u64, size: u64| {

@@ -1,0 +1,220 @@
+//! Applying a patch: plan, stage, commit.
+
+use liveline_patch::Patch;
+
+use crate::image::Image;
+use crate::modules::hex;
+use crate::mount::MountError;
+use crate::operation::{Operation, Options, operate};
+use crate::outcome::{Outcome, Problem, State};
+use crate::place;
+use crate::plan::Plan;
+use crate::record::Phase;
+use crate::recover::tidy;
+use crate::registry::{Installed, Registry};
+use crate::safe_point::Forbidden;
+use crate::switch;
+
+/// Bases tried before it is given up that a place can be kept.
+const PLACES: usize = 8;
+
+/// Puts a patch into one process. `file` is the patch file's contents, which the registry remembers by hash.
+pub fn apply(pid: i32, patch: &Patch, file: &[u8], options: Options) -> Outcome {
+    let hash = hex(blake3::hash(file).as_bytes());
+    let mut outcome = operate(pid, &patch.meta.name, options, |operation| run(operation, patch, &hash));
+    if outcome.state == State::Applied || outcome.state == State::Possible {
+        outcome.functions = patch.meta.functions.iter().map(|function| function.name.clone()).collect();
+    }
+    outcome
+}
+
+fn run(operation: &mut Operation<'_>, patch: &Patch, hash: &str) -> Result<(), Problem> {
+    crate::mount::sweep();
+    if !operation.options.dry_run {
+        tidy(operation)?;
+    }
+    if check_registry(&operation.registry, patch, hash)? {
+        operation.outcome.state = State::Already;
+        return Ok(());
+    }
+    let mut plan = Plan::new(operation.process, &operation.mappings, &operation.registry, patch, hash)?;
+    let bases = place::candidates(&operation.mappings, plan.range, plan.size(), patch.meta.target.fixed);
+    if bases.is_empty() {
+        return Err(Problem::Refused(format!(
+            "no room for {} KiB of new code within 2 GiB of {}",
+            plan.size() / 1024,
+            patch.meta.target.file_name
+        )));
+    }
+    if operation.options.dry_run {
+        plan.image(bases[0]).map_err(|error| Problem::Refused(error.to_string()))?;
+        operation.outcome.state = State::Possible;
+        return Ok(());
+    }
+    let image = stage(operation, &mut plan, &bases)?;
+    match commit(operation, &plan, &image) {
+        Ok(()) => {
+            operation.outcome.state = State::Applied;
+            Ok(())
+        }
+        Err(problem) => {
+            take_back(operation, &image);
+            Err(problem)
+        }
+    }
+}
+
+/// Whether the very same patch is in already.
+fn check_registry(registry: &Registry, patch: &Patch, hash: &str) -> Result<bool, Problem> {
+    let meta = &patch.meta;
+    if let Some(installed) = registry.find(&meta.name) {
+        let there = &installed.description;
+        if there.hash == hash {
+            return Ok(true);
+        }
+        let what = if there.version == meta.version { "another build of version" } else { "version" };
+        return Err(Problem::Refused(format!(
+            "{what} {} of {} is in this process; revert it first: liveline revert {} --pid …",
+            there.version, meta.name, meta.name
+        )));
+    }
+    for needed in &meta.requires {
+        let there =
+            registry.find(&needed.name).filter(|installed| installed.description.version == needed.version);
+        if there.is_none() {
+            return Err(Problem::Refused(format!(
+                "it needs the patch {} {} in the process first",
+                needed.name, needed.version
+            )));
+        }
+    }
+    Ok(false)
+}
+
+/// Maps the image; nothing leads to it yet.
+fn stage(operation: &mut Operation<'_>, plan: &mut Plan<'_>, bases: &[u64]) -> Result<Image, Problem> {
+    let name = plan.patch.meta.name.clone();
+    let mut mounter = operation.mounter()?;
+    for (symbol, resolver) in std::mem::take(&mut plan.resolvers) {
+        plan.outer[symbol] = mounter.resolve(resolver)?;
+    }
+    let mut mapped = Err(Problem::Failed("every place for the new code was taken meanwhile".into()));
+    for base in bases.iter().take(PLACES) {
+        let image = match plan.image(*base) {
+            Ok(image) => image,
+            Err(error) => {
+                mapped = Err(Problem::Refused(error.to_string()));
+                continue;
+            }
+        };
+        match mounter.map(&image, &name) {
+            Ok(()) => {
+                mapped = Ok(image);
+                break;
+            }
+            Err(MountError::Taken) => {}
+            Err(MountError::Problem(problem)) => {
+                mapped = Err(problem);
+                break;
+            }
+        }
+    }
+    let longest_stop = mounter.cost.longest_stop;
+    operation.note_stop(longest_stop);
+    let image = mapped?;
+    if let Err(problem) = verify(operation, &image) {
+        take_back(operation, &image);
+        return Err(problem);
+    }
+    Ok(image)
+}
+
+/// Reads the image back: from here on it is trusted. Also copies the code pages that will get a detour, so
+/// that no page has to be copied while threads are held.
+fn verify(operation: &Operation<'_>, image: &Image) -> Result<(), Problem> {
+    let failed = |error: liveline_process::MemoryError| Problem::Failed(error.to_string());
+    let mut there = vec![0; image.bytes.len()];
+    operation.process.read(image.header.base, &mut there).map_err(failed)?;
+    if there == image.bytes {
+        Ok(())
+    } else {
+        Err(Problem::Failed("the new code did not arrive whole in the process".into()))
+    }
+}
+
+fn warm(operation: &Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(), Problem> {
+    let process = operation.process;
+    let mut pages: Vec<u64> = (0..plan.owners.len())
+        .filter(|index| plan.owners[*index].is_none())
+        .map(|index| plan.detour(index))
+        .collect();
+    pages.sort_unstable();
+    pages.dedup_by_key(|at| *at / crate::layout::PAGE);
+    pages.push(image.header.record());
+    for at in pages {
+        let mut byte = [0];
+        let copied = process.read(at, &mut byte).and_then(|()| process.write(at, &byte));
+        copied.map_err(|error| Problem::Failed(format!("the code cannot be written: {error}")))?;
+    }
+    Ok(())
+}
+
+fn commit(operation: &mut Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(), Problem> {
+    warm(operation, plan, image)?;
+    let forbidden = forbidden(operation, plan);
+    let process = operation.process;
+    let index = operation.registry.patches.len();
+    let installed = Installed { header: image.header, description: plan.description.clone() };
+    operation.registry.patches.push(installed);
+    operation.at_safe_point(&forbidden, |registry| {
+        let switched = switch::engage(process, registry, index)
+            .and_then(|()| switch::select(process, &mut registry.patches[index], true));
+        // Where the store was not reached this takes everything back, where it was this tidies up.
+        let settled = switch::settle(process, registry);
+        switched.and(settled)
+    })
+}
+
+/// The code that is about to lose its meaning: what runs now of each function.
+fn forbidden(operation: &Operation<'_>, plan: &Plan<'_>) -> Forbidden {
+    let registry = &operation.registry;
+    let mut forbidden = Forbidden::default();
+    for (index, function) in plan.patch.meta.functions.iter().enumerate() {
+        let name = &function.name;
+        if let Some((installed, at)) = registry.top(plan.detour(index), Installed::committed) {
+            installed.forbid_new_code(at, &mut forbidden);
+            continue;
+        }
+        let start = function.address.wrapping_add(plan.bias);
+        forbidden.function(start, start + function.size, name);
+        for part in &function.parts {
+            let start = part.address.wrapping_add(plan.bias);
+            forbidden.piece(start, start + part.size, &part.name);
+        }
+    }
+    registry.forbid_tables(&mut forbidden);
+    forbidden.prepare(operation.process, &operation.mappings);
+    forbidden
+}
+
+/// Unmaps an image that did not come to be used.
+fn take_back(operation: &mut Operation<'_>, image: &Image) {
+    let base = image.header.base;
+    let used = operation
+        .registry
+        .patches
+        .iter()
+        .any(|installed| installed.header.base == base && installed.header.phase != Phase::Mapped);
+    operation.registry.patches.retain(|installed| installed.header.base != base);
+    if used {
+        return;
+    }
+    let undone = operation
+        .mounter()
+        .and_then(|mut mounter| mounter.unmap(base, image.size).map(|()| mounter.cost.longest_stop));
+    match undone {
+        Ok(stop) => operation.note_stop(stop),
+        // It is in nobody's way, and the next liveline finds and removes it.
+        Err(problem) => operation.outcome.reason = Some(problem.to_string()),
+    }
+}

@@ -1,0 +1,304 @@
+//! Mapping a finished image into the target, and unmapping it again.
+//!
+//! The target maps the image itself, as it maps a library: it opens a named file (so that `perf` and gdb find
+//! symbols and unwind tables by the mapping's name), or where it may not, makes a memfd that we fill.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use liveline_process::{Arg, CallError, Process, SystemCall};
+
+use crate::image::Image;
+use crate::outcome::Problem;
+use crate::registry::FILE_SUFFIX;
+
+/// Where named images lie, in the file system as the target sees it.
+const DIRECTORY: &str = "/var/lib/liveline";
+
+/// What mapping an image took.
+#[derive(Debug, Default)]
+pub(crate) struct Cost {
+    /// The longest that a thread was held for it.
+    pub(crate) longest_stop: Duration,
+}
+
+impl Cost {
+    fn add(&mut self, longest_stop: Duration) {
+        self.longest_stop = self.longest_stop.max(longest_stop);
+    }
+}
+
+/// Why an image was not mapped.
+pub(crate) enum MountError {
+    /// Something has been mapped at the chosen base meanwhile: choose another.
+    Taken,
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl From<CallError> for MountError {
+    fn from(error: CallError) -> MountError {
+        MountError::Problem(problem(error))
+    }
+}
+
+fn problem(error: CallError) -> Problem {
+    match error {
+        CallError::Seccomp { .. } | CallError::SeccompUnreadable { .. } => {
+            Problem::Refused(error.to_string())
+        }
+        _ => Problem::Failed(error.to_string()),
+    }
+}
+
+fn call(number: libc::c_long, args: [Arg; 6]) -> SystemCall {
+    SystemCall { number: number as u64, args }
+}
+
+fn values(values: [u64; 6]) -> [Arg; 6] {
+    values.map(Arg::Value)
+}
+
+const NO: Arg = Arg::Value(0);
+
+/// Maps images into one process.
+pub(crate) struct Mounter<'p> {
+    pub(crate) process: &'p Process,
+    pub(crate) entry: u64,
+    pub(crate) deadline: Duration,
+    pub(crate) cost: Cost,
+}
+
+impl Mounter<'_> {
+    fn run(&mut self, calls: &[SystemCall]) -> Result<Vec<i64>, CallError> {
+        let report = self.process.call(calls, self.entry, self.deadline)?;
+        self.cost.add(report.longest_stop);
+        Ok(report.results)
+    }
+
+    /// Maps `image` at its base; `name` is for the file.
+    pub(crate) fn map(&mut self, image: &Image, name: &str) -> Result<(), MountError> {
+        let file_name = format!("{name}.{}{FILE_SUFFIX}", image.header.generation);
+        let named = NamedFile::write(self.process, &file_name, image);
+        if let Ok(named) = &named {
+            let mut path = named.inside.clone().into_bytes();
+            path.push(0);
+            let open = call(
+                libc::SYS_openat,
+                [
+                    Arg::Value(libc::AT_FDCWD as u64),
+                    Arg::Bytes(path),
+                    Arg::Value((libc::O_RDONLY | libc::O_CLOEXEC) as u64),
+                    NO,
+                    NO,
+                    NO,
+                ],
+            );
+            match self.run(&[open]).map(|results| results.first().copied().unwrap_or(-1)) {
+                Ok(fd) if fd >= 0 => match self.map_descriptor(image, fd as u64) {
+                    Ok(()) => return Ok(()),
+                    Err(MountError::Taken) => {
+                        named.remove();
+                        return Err(MountError::Taken);
+                    }
+                    // A file system mounted noexec, for one.
+                    Err(MountError::Problem(_)) => {}
+                },
+                Ok(_) | Err(CallError::Seccomp { .. }) => {}
+                Err(error) => {
+                    named.remove();
+                    return Err(error.into());
+                }
+            }
+            named.remove();
+        }
+        let fd = self.memfd(image, &file_name)?;
+        self.map_descriptor(image, fd)
+    }
+
+    fn memfd(&mut self, image: &Image, file_name: &str) -> Result<u64, MountError> {
+        let mut name = file_name.as_bytes().to_vec();
+        name.push(0);
+        // Kernels that may forbid executable memfds want to be asked; older ones do not know the flag.
+        for flags in [libc::MFD_CLOEXEC | libc::MFD_EXEC, libc::MFD_CLOEXEC] {
+            let create = call(
+                libc::SYS_memfd_create,
+                [Arg::Bytes(name.clone()), Arg::Value(flags.into()), NO, NO, NO, NO],
+            );
+            let result = self.run(&[create])?.first().copied().unwrap_or(-1);
+            if result == -i64::from(libc::EINVAL) {
+                continue;
+            }
+            let fd = u64::try_from(result).map_err(|_| refused("memfd_create", result))?;
+            let path = format!("/proc/{}/fd/{fd}", self.process.pid());
+            let filled = File::options().write(true).open(path).and_then(|file| fill(&file, image));
+            if let Err(error) = filled {
+                self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))])?;
+                return Err(MountError::Problem(Problem::Failed(format!(
+                    "could not write the new code: {error}"
+                ))));
+            }
+            return Ok(fd);
+        }
+        Err(refused("memfd_create", -i64::from(libc::EINVAL)))
+    }
+
+    /// Maps both parts and closes the descriptor. On failure nothing stays mapped.
+    fn map_descriptor(&mut self, image: &Image, fd: u64) -> Result<(), MountError> {
+        let header = &image.header;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE) as u64;
+        let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let results = self.run(&[
+            call(libc::SYS_mmap, values([header.base, header.code_size, code, flags, fd, 0])),
+            call(
+                libc::SYS_mmap,
+                values([header.record(), header.data_size, data, flags, fd, header.code_size]),
+            ),
+            call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0])),
+        ])?;
+        let [first, second, _] = results[..] else {
+            return Err(MountError::Problem(Problem::Failed(
+                "the program did not run the mapping calls".into(),
+            )));
+        };
+        let placed = |result: i64, wanted: u64| result == wanted as i64;
+        let (first_in, second_in) = (placed(first, header.base), placed(second, header.record()));
+        if first_in && second_in {
+            return Ok(());
+        }
+        // A kernel that does not know the flag places a mapping elsewhere rather than fail.
+        for (result, size) in [(first, header.code_size), (second, header.data_size)] {
+            if result >= 0 {
+                self.run(&[call(libc::SYS_munmap, values([result as u64, size, 0, 0, 0, 0]))])?;
+            }
+        }
+        let bad = if first_in { second } else { first };
+        if bad >= 0 || bad == -i64::from(libc::EEXIST) {
+            Err(MountError::Taken)
+        } else {
+            Err(refused("mmap", bad))
+        }
+    }
+
+    /// Unmaps an image that nothing has ever led to, and removes its file.
+    pub(crate) fn unmap(&mut self, base: u64, size: u64) -> Result<(), Problem> {
+        let path = self.process.mappings().ok().and_then(|mappings| {
+            let mapping = mappings.into_iter().find(|mapping| mapping.start == base)?;
+            mapping.path
+        });
+        let results =
+            self.run(&[call(libc::SYS_munmap, values([base, size, 0, 0, 0, 0]))]).map_err(problem)?;
+        if results.first() != Some(&0) {
+            return Err(Problem::Failed("the image could not be unmapped".into()));
+        }
+        if let Some(path) = path.filter(|path| path.starts_with(DIRECTORY)) {
+            let outside = outside(self.process, &path);
+            drop(fs::remove_file(&outside));
+            drop(outside.parent().map(fs::remove_dir));
+        }
+        Ok(())
+    }
+
+    /// Closes descriptors of images that a killed patcher left open; how many.
+    pub(crate) fn close_left_over(&mut self) -> Result<usize, Problem> {
+        let mut closed = 0;
+        let listing = fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
+        for entry in listing.map_err(|error| Problem::Failed(error.to_string()))?.flatten() {
+            let link = fs::read_link(entry.path()).unwrap_or_default();
+            let link = link.to_string_lossy();
+            let ours = link.trim_end_matches(" (deleted)").ends_with(FILE_SUFFIX);
+            let fd = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+            if let (true, Some(fd)) = (ours, fd) {
+                self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))]).map_err(problem)?;
+                closed += 1;
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Calls IFUNC resolvers in the target: they read what the processor can do and give an address.
+    pub(crate) fn resolve(&mut self, resolver: u64) -> Result<u64, Problem> {
+        self.process.call_function(resolver, &[], self.entry, self.deadline).map_err(problem)
+    }
+}
+
+fn refused(what: &str, result: i64) -> MountError {
+    let error = io::Error::from_raw_os_error((-result) as i32);
+    MountError::Problem(Problem::Failed(format!("the program could not map the new code: {what}: {error}")))
+}
+
+fn fill(mut file: &File, image: &Image) -> io::Result<()> {
+    file.write_all(&image.bytes)?;
+    // What is zero to the end of the image costs no memory.
+    file.set_len(image.size)
+}
+
+/// A path of the target's, as we see it.
+fn outside(process: &Process, inside: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/root{inside}", process.pid()))
+}
+
+/// An image's file in the target's own file system.
+struct NamedFile {
+    /// As the target names it.
+    inside: String,
+    /// As we do.
+    outside: PathBuf,
+}
+
+impl NamedFile {
+    fn write(process: &Process, file_name: &str, image: &Image) -> io::Result<NamedFile> {
+        let directory = format!("{DIRECTORY}/{}-{}", process.pid(), process.start_time());
+        let inside = format!("{directory}/{file_name}");
+        let named = NamedFile { outside: outside(process, &inside), inside };
+        for directory in [DIRECTORY, &directory] {
+            let directory = outside(process, directory);
+            match fs::create_dir(&directory) {
+                Ok(()) => fs::set_permissions(&directory, Permissions::from_mode(0o755))?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Never through a link or over a file that someone else put there.
+        let file = File::options().write(true).create_new(true).open(&named.outside)?;
+        let written = fill(&file, image).and_then(|()| file.set_permissions(Permissions::from_mode(0o644)));
+        if let Err(error) = written {
+            named.remove();
+            return Err(error);
+        }
+        Ok(named)
+    }
+
+    fn remove(&self) {
+        drop(fs::remove_file(&self.outside));
+        drop(self.outside.parent().map(fs::remove_dir));
+    }
+}
+
+/// Removes the files of processes that are gone.
+pub(crate) fn sweep() {
+    let Ok(entries) = fs::read_dir(Path::new(DIRECTORY)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some((pid, start)) = name.to_str().and_then(|name| name.split_once('-')) else { continue };
+        let (Ok(pid), Ok(start)) = (pid.parse::<i32>(), start.parse::<u64>()) else { continue };
+        let lives = Process::open_to_read(pid).is_ok_and(|process| process.start_time() == start);
+        if !lives && !forked_user(&entry.path()) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Whether any process still maps a file of this folder: children keep what they were forked with.
+fn forked_user(directory: &Path) -> bool {
+    let Some(directory) = directory.to_str() else { return true };
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    processes
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<i32>().is_ok()))
+        .any(|entry| fs::read_to_string(entry.path().join("maps")).is_ok_and(|maps| maps.contains(directory)))
+}

@@ -1,0 +1,128 @@
+//! The switch: one store that decides which code counts, and the tidying before and after it.
+//!
+//! [`settle`] is the only place that writes slots and detours of patches that count. Apply and revert call it
+//! right behind their store, recovery calls it for whoever was killed: it looks at the selectors and makes every
+//! slot, detour and phase agree with them. Running it twice does nothing the second time.
+
+use liveline_process::{MemoryError, Process};
+
+use crate::record::{PHASE, Phase, SELECTOR};
+use crate::registry::{Installed, Owner, Registry};
+use crate::table::{DETOUR_SIZE, detour};
+
+/// Writes the selector of a record: the commit (1) or the revert (0).
+pub(crate) fn select(process: &Process, installed: &mut Installed, new: bool) -> Result<(), MemoryError> {
+    process.write(installed.header.record() + SELECTOR, &u64::from(new).to_le_bytes())?;
+    installed.header.selector = u64::from(new);
+    Ok(())
+}
+
+/// Writes the phase of a record.
+pub(crate) fn set_phase(
+    process: &Process,
+    installed: &mut Installed,
+    phase: Phase,
+) -> Result<(), MemoryError> {
+    if installed.header.phase != phase {
+        process.write(installed.header.record() + PHASE, &phase.word().to_le_bytes())?;
+        installed.header.phase = phase;
+    }
+    Ok(())
+}
+
+/// A detour that is in, with what its slot holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Live {
+    pub(crate) owner: Owner,
+    /// Address of the slot.
+    pub(crate) slot: u64,
+    /// What it holds.
+    pub(crate) holds: u64,
+}
+
+/// The detour at a run-time address, if one is in.
+pub(crate) fn live(process: &Process, registry: &Registry, detour: u64) -> Result<Option<Live>, MemoryError> {
+    let mut bytes = [0; DETOUR_SIZE as usize];
+    process.read(detour, &mut bytes)?;
+    let Some(owner) = registry.owner(detour, &bytes) else { return Ok(None) };
+    let slot = registry.patches[owner.patch].header.slot(owner.function);
+    Ok(Some(Live { owner, slot, holds: process.read_word(slot)? }))
+}
+
+/// Turns every function of patch `index` to its thunk, which still leads to the old code: detours that are
+/// missing are written, slots that other patches own are taken over. All threads must be held.
+pub(crate) fn engage(process: &Process, registry: &mut Registry, index: usize) -> Result<(), MemoryError> {
+    set_phase(process, &mut registry.patches[index], Phase::Staged)?;
+    let installed = &registry.patches[index];
+    for function in 0..installed.description.functions.len() {
+        let at = installed.detour(function);
+        match live(process, registry, at)? {
+            Some(live) if live.owner.patch == index => {}
+            Some(live) => {
+                process.write(installed.header.old(function), &live.holds.to_le_bytes())?;
+                process.write(live.slot, &installed.thunk(function).to_le_bytes())?;
+            }
+            None => {
+                let jump = detour(at, installed.stub(function)).map_err(|error| MemoryError {
+                    what: "detour",
+                    address: at,
+                    length: DETOUR_SIZE as usize,
+                    error: std::io::Error::other(error),
+                })?;
+                process.write(at, &jump)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Turns the functions of a committed patch, where it is the newest, back to their thunks and tells the thunks
+/// what lies below. All threads must be held.
+pub(crate) fn disengage(process: &Process, registry: &Registry, index: usize) -> Result<(), MemoryError> {
+    let installed = &registry.patches[index];
+    for function in 0..installed.description.functions.len() {
+        let at = installed.detour(function);
+        let Some(live) = live(process, registry, at)? else { continue };
+        let is_top = |top: Option<(&Installed, usize)>| {
+            top.is_some_and(|(top, _)| top.header.base == installed.header.base)
+        };
+        if !is_top(registry.top(at, Installed::committed)) {
+            continue;
+        }
+        let below = registry.top(at, |other| other.committed() && other.header.base != installed.header.base);
+        let below = match below {
+            Some((below, function)) => below.new_code(function),
+            None => registry.patches[live.owner.patch].continuation(live.owner.function),
+        };
+        process.write(installed.header.old(function), &below.to_le_bytes())?;
+        process.write(live.slot, &installed.thunk(function).to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Makes slots, detours and phases agree with the selectors. All threads must be held. None can stand within the
+/// bytes of a detour: it is one instruction, and nobody stood there when it was written.
+pub(crate) fn settle(process: &Process, registry: &mut Registry) -> Result<(), MemoryError> {
+    let places: Vec<(u64, [u8; 5])> =
+        registry.detours().into_iter().map(|(detour, replaced)| (detour, replaced.old_bytes)).collect();
+    for (detour, old_bytes) in places {
+        let Some(live) = live(process, registry, detour)? else { continue };
+        if registry.top(detour, Installed::committed).is_none() {
+            // The detour goes first: behind it the slot may say anything.
+            process.write(detour, &old_bytes)?;
+        }
+        let wanted = registry.wanted(detour, live.owner);
+        if live.holds != wanted {
+            process.write(live.slot, &wanted.to_le_bytes())?;
+        }
+    }
+    for installed in &mut registry.patches {
+        let phase = match (installed.committed(), installed.header.phase) {
+            (true, _) => Phase::Active,
+            (false, Phase::Mapped) => Phase::Mapped,
+            (false, _) => Phase::Retired,
+        };
+        set_phase(process, installed, phase)?;
+    }
+    Ok(())
+}
