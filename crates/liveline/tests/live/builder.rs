@@ -164,7 +164,7 @@ fn check_verdicts(case: &Case, run: &Run) -> Outcome {
         let given: Vec<_> = found.iter().filter(|(name, _)| fits(name)).map(|(_, verdict)| verdict).collect();
         let right = match verdict.as_str() {
             "none" => given.is_empty(),
-            _ => given.iter().any(|kind| *kind == verdict),
+            _ => given.contains(&verdict),
         };
         if !right {
             return Err(run.complain(&format!("verdict of {symbol}: expected {verdict}, got {given:?}")));

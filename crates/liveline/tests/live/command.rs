@@ -15,6 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The exit codes that callers rely on.
 pub(crate) mod exit {
+    /// Failed: no permission, no such process, a file that cannot be read.
+    pub(crate) const FAILED: i32 = 1;
     /// Done, or already so.
     pub(crate) const DONE: i32 = 0;
     /// There is nothing to patch.

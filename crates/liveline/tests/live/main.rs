@@ -5,7 +5,14 @@
 mod builder;
 mod case;
 mod command;
+mod kill_points;
+mod patch;
 mod process;
+mod process_debuggers;
+mod process_life;
+mod process_refusals;
+mod process_sleep;
+mod process_stack;
 mod toolchain;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -21,7 +28,15 @@ fn trial(name: &str, check: fn() -> Outcome) -> Trial {
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     match builder::trials() {
-        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Ok(mut trials) => {
+            trials.extend(process_stack::trials());
+            trials.extend(process_life::trials());
+            trials.extend(process_refusals::trials());
+            trials.extend(process_sleep::trials());
+            trials.extend(process_debuggers::trials());
+            trials.extend(kill_points::trials());
+            libtest_mimic::run(&arguments, trials).exit_code()
+        }
         Err(e) => {
             eprintln!("{e}");
             std::process::ExitCode::FAILURE
