@@ -132,8 +132,8 @@ fn check_code(
     for (name, address, size, hash) in parts.chain([whole]) {
         let at = address.wrapping_add(bias);
         let mut code = vec![0; size as usize];
-        process.read(at, &mut code).map_err(|error| Problem::Failed(format!("{name}: {error}")))?;
-        registry.hide_detours(at, &mut code);
+        let read = process.read(at, &mut code).and_then(|()| registry.hide_detours(process, at, &mut code));
+        read.map_err(|error| Problem::Failed(format!("{name}: {error}")))?;
         if blake3::hash(&code).to_hex().as_str() != hash {
             return Err(Problem::Refused(format!(
                 "{name}: the code in memory at {at:#x} is not the code this patch was made from; \

@@ -4,7 +4,7 @@
 //! stub of the patch that put it there (its *owner*), the owner's slot leads to the code that runs, and the
 //! selectors say which patches count. [`Registry::wanted`] is what the slot must hold.
 
-use liveline_process::{Mapping, Process};
+use liveline_process::{Mapping, MemoryError, Process};
 
 use crate::image::description_check;
 use crate::record::{Description, HEADER_SIZE, Header, Phase, Replaced};
@@ -206,17 +206,32 @@ impl Registry {
         }
     }
 
-    /// Puts the original bytes back into a copy of code read from run-time address `at`.
-    pub(crate) fn hide_detours(&self, at: u64, code: &mut [u8]) {
+    /// Puts the original bytes back into a copy of code read from run-time address `at`. A detour may reach
+    /// beyond a short function into the padding behind it.
+    pub(crate) fn hide_detours(
+        &self,
+        process: &Process,
+        at: u64,
+        code: &mut [u8],
+    ) -> Result<(), MemoryError> {
+        let end = at + code.len() as u64;
         for (detour, replaced) in self.detours() {
-            let Some(offset) = detour.checked_sub(at).and_then(|offset| usize::try_from(offset).ok()) else {
+            if detour + DETOUR_SIZE <= at || end <= detour {
                 continue;
-            };
-            let Some(place) = code.get_mut(offset..offset + DETOUR_SIZE as usize) else { continue };
-            if self.owner(detour, place).is_some() {
-                place.copy_from_slice(&replaced.old_bytes);
+            }
+            let mut now = [0; DETOUR_SIZE as usize];
+            process.read(detour, &mut now)?;
+            if self.owner(detour, &now).is_some() {
+                for (address, byte) in (detour..).zip(replaced.old_bytes) {
+                    if let Some(place) =
+                        address.checked_sub(at).and_then(|offset| code.get_mut(offset as usize))
+                    {
+                        *place = byte;
+                    }
+                }
             }
         }
+        Ok(())
     }
 }
 

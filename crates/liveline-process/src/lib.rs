@@ -5,7 +5,9 @@
 //! system calls; [`unwind`] walks stacks. Every operation on the target passes [`kill_point`], so that tests can
 //! kill the patcher before any one of them: at each, the target must be able to go on by itself.
 
+mod auxv;
 pub mod call;
+mod find;
 mod frame;
 pub mod kill_point;
 mod lock;
@@ -21,6 +23,7 @@ mod trace;
 pub mod unwind;
 
 pub use call::{Arg, CallError, CallReport, SystemCall};
+pub use find::{all_processes, processes_running};
 pub use lock::{Lock, LockError};
 pub use mapping::Mapping;
 pub use process::{MemoryError, OpenError, Process};

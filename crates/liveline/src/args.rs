@@ -1,0 +1,204 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use liveline_patch::Requirement;
+
+/// Live-line maintenance for software: repairs a running program in place, while it serves, and takes the
+/// change back.
+///
+/// A patch is made from two builds of a program (`liveline diff`) and put into its running processes
+/// (`liveline apply`), which need no preparation. `liveline demo` shows it all in half a minute.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Liveline {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (target unchanged), 2 usage, 3 nothing to do, 4 refused, \
+                          5 no safe point in time (target unchanged).";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a patch from two builds of a program
+    Diff(DiffArgs),
+    /// Show what a patch file holds
+    Inspect(InspectArgs),
+    /// Put a patch into running processes
+    Apply(ApplyArgs),
+    /// Take a patch out of running processes
+    Revert(RevertArgs),
+    /// Show which patches are in running processes
+    Status(StatusArgs),
+    /// Complete, or take back, what a killed liveline left in processes
+    Recover(RecoverArgs),
+    /// Show the whole thing on a small server under load
+    Demo(DemoArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages
+    Man {
+        /// Folder they are written to
+        directory: PathBuf,
+    },
+}
+
+/// Old and new are folders, archives or single objects, compiled with -g -ffunction-sections -fdata-sections and
+/// otherwise as the running program was. The old ones must be the running program: that is proved, not assumed.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Objects of the program as it runs: an object, an archive, or a folder of them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) old: PathBuf,
+    /// Objects of the program as it should be
+    #[arg(long, value_name = "PATH")]
+    pub(crate) new: PathBuf,
+    /// The program or shared library as it runs
+    #[arg(long, value_name = "ELF")]
+    pub(crate) target: PathBuf,
+    /// Its unstripped twin, where it is stripped
+    #[arg(long, value_name = "ELF")]
+    pub(crate) debug: Option<PathBuf>,
+    /// Name of the patch [default: the output file's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Version of the patch
+    #[arg(long, default_value = "1", id = "patch_version", value_name = "VERSION")]
+    pub(crate) version: String,
+    /// A patch that must be in the process first; may be given several times
+    #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]
+    pub(crate) requires: Vec<Requirement>,
+    /// The patch file to write
+    #[arg(short, long, value_name = "FILE.llp")]
+    pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The patch file
+    #[arg(value_name = "FILE.llp")]
+    pub(crate) file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which processes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Selection {
+    /// A process; may be given several times, or several after one --pid
+    #[arg(long, value_name = "PID", num_args = 1.., action = clap::ArgAction::Append)]
+    pub(crate) pid: Vec<i32>,
+    /// Every process that runs this program or has this library mapped
+    #[arg(long, value_name = "PATH")]
+    pub(crate) exe: Option<PathBuf>,
+}
+
+/// Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The patch file
+    #[arg(value_name = "FILE.llp")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// How long to wait for a safe point, e.g. 500ms, 10s, 2m
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Only say whether it could be done; touch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevertArgs {
+    /// Name of the patch
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// How long to wait for a safe point, e.g. 500ms, 10s, 2m
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Only say whether it could be done; touch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads the processes' own registry; stops and changes nothing. Without --pid or --exe: every process that
+/// holds a patch.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// A process; may be given several times, or several after one --pid
+    #[arg(long, value_name = "PID", num_args = 1.., action = clap::ArgAction::Append, conflicts_with = "exe")]
+    pub(crate) pid: Vec<i32>,
+    /// Every process that runs this program or has this library mapped
+    #[arg(long, value_name = "PATH")]
+    pub(crate) exe: Option<PathBuf>,
+    /// Print gdb commands that make the new code known to it: gdb -p PID -ex "…"
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) gdb: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Seconds of load
+    #[arg(long, default_value_t = 12.0)]
+    pub(crate) seconds: f64,
+    /// Folder for the picture and the page
+    #[arg(long, value_name = "DIR", default_value = "liveline-demo")]
+    pub(crate) output: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 10s or 2m"))
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    match text.split_once('@') {
+        Some((name, version)) if !name.is_empty() && !version.is_empty() => {
+            Ok(Requirement { name: name.to_owned(), version: version.to_owned() })
+        }
+        _ => Err("write it as NAME@VERSION".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Liveline::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! `apply`, `revert` and `recover`: what changes processes.
+
+use liveline_engine::{Options, Outcome, State};
+
+use crate::args::{ApplyArgs, RecoverArgs, RevertArgs};
+use crate::failure::{Code, Result};
+use crate::{print, select};
+
+pub(crate) fn apply(args: &ApplyArgs) -> Result {
+    let (bytes, patch) = super::read_patch(&args.file)?;
+    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    let options = Options { timeout: args.timeout, dry_run: args.dry_run };
+    each(&pids, args.json, |pid| liveline_engine::apply(pid, &patch, &bytes, options))
+}
+
+pub(crate) fn revert(args: &RevertArgs) -> Result {
+    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    let options = Options { timeout: args.timeout, dry_run: args.dry_run };
+    match each(&pids, args.json, |pid| liveline_engine::revert(pid, &args.name, options))? {
+        Code::Done => Ok(Code::Done),
+        code => Ok(code),
+    }
+}
+
+pub(crate) fn recover(args: &RecoverArgs) -> Result {
+    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    // That there is nothing left to recover is what was asked for.
+    match each(&pids, args.json, |pid| liveline_engine::recover(pid, Options::default()))? {
+        Code::Nothing => Ok(Code::Done),
+        code => Ok(code),
+    }
+}
+
+/// Works on each process and prints each result as it comes, or all of them as JSON.
+fn each(pids: &[i32], json: bool, work: impl Fn(i32) -> Outcome) -> Result {
+    let mut outcomes = Vec::new();
+    for pid in pids {
+        let outcome = work(*pid);
+        if !json {
+            show(&outcome);
+        }
+        outcomes.push(outcome);
+    }
+    if json {
+        print::json(&outcomes)?;
+    }
+    Ok(code(&outcomes))
+}
+
+/// The exit code for several processes: the worst of them; "nothing to do" only if that holds for all.
+fn code(outcomes: &[Outcome]) -> Code {
+    let any = |state| outcomes.iter().any(|outcome| outcome.state == state);
+    if any(State::Failed) {
+        Code::Failed
+    } else if any(State::Refused) {
+        Code::Refused
+    } else if any(State::Timeout) {
+        Code::NoSafePoint
+    } else if outcomes.iter().all(|outcome| outcome.state == State::Clean) {
+        Code::Nothing
+    } else {
+        Code::Done
+    }
+}
+
+fn show(outcome: &Outcome) {
+    let who = if outcome.program.is_empty() {
+        format!("{}", outcome.pid)
+    } else {
+        format!("{} ({})", outcome.pid, outcome.program)
+    };
+    let patch = &outcome.patch;
+    let cost = || {
+        format!(
+            "{} in {:.1} ms, {}, longest stop {}",
+            print::count(outcome.functions.len(), "function"),
+            outcome.apply_ms,
+            print::count(outcome.attempts as usize, "look"),
+            print::microseconds(outcome.longest_stop_us)
+        )
+    };
+    let text = match outcome.state {
+        State::Applied => format!("{who}: applied {patch}: {}", cost()),
+        State::Reverted => format!("{who}: reverted {patch}: {}", cost()),
+        State::Already => format!("{who}: {patch} is in already"),
+        State::Recovered => format!("{who}: recovered"),
+        State::Clean => format!("{who}: nothing to do"),
+        State::Possible => {
+            format!("{who}: {patch} could be done: {}", print::count(outcome.functions.len(), "function"))
+        }
+        State::Refused => format!("{who}: refused"),
+        State::Timeout => format!("{who}: no safe point in time, nothing changed"),
+        State::Failed => format!("{who}: failed, nothing changed"),
+    };
+    print::line(&text);
+    if let Some(reason) = &outcome.reason {
+        print::line(&format!("  {reason}"));
+    }
+    for blocker in &outcome.blockers {
+        print::line(&format!("  thread {} ({}): {}", blocker.tid, blocker.thread, blocker.function));
+        for (number, frame) in blocker.backtrace.iter().enumerate() {
+            print::line(&format!("    #{number} {frame}"));
+        }
+    }
+    if outcome.state == State::Timeout {
+        print::line("  try again with a longer --timeout, or when these threads are elsewhere");
+    }
+}

@@ -1,0 +1,118 @@
+//! `diff`: a patch from two builds.
+
+use std::io::Write;
+use std::path::Path;
+
+use liveline_diff::{Report, Request};
+use liveline_patch::VerdictKind;
+use serde_json::json;
+
+use crate::args::DiffArgs;
+use crate::failure::{Code, Failure, Result};
+use crate::print;
+
+pub(crate) fn run(args: &DiffArgs) -> Result {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => default_name(&args.output),
+    };
+    let request = Request {
+        old: args.old.clone(),
+        new: args.new.clone(),
+        target: args.target.clone(),
+        debug: args.debug.clone(),
+        name,
+        version: args.version.clone(),
+        requires: args.requires.clone(),
+    };
+    let report = liveline_diff::diff(&request).map_err(|error| Failure::failed(error.to_string()))?;
+    let patch = if report.refused { None } else { report.patch.as_ref() };
+    if let Some(patch) = patch {
+        let bytes = patch.encode().map_err(|error| Failure::failed(error.to_string()))?;
+        write(&args.output, &bytes)?;
+    }
+    if args.json {
+        print::json(&json!({
+            "patch": patch.map(|_| args.output.display().to_string()),
+            "name": request.name,
+            "version": request.version,
+            "refused": report.refused,
+            "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
+            "target": patch.map(|patch| &patch.meta.target),
+            "verdicts": report.verdicts,
+            "notes": report.notes,
+        }))?;
+    } else {
+        show(&report, args);
+    }
+    Ok(match patch {
+        _ if report.refused => Code::Refused,
+        None => Code::Nothing,
+        Some(_) => Code::Done,
+    })
+}
+
+fn default_name(output: &Path) -> String {
+    output.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Writes the whole file or nothing: a patch that is half there must not be found by anyone.
+fn write(path: &Path, bytes: &[u8]) -> std::result::Result<(), Failure> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| Failure::file(path, error))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|error| Failure::file(path, error))?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    file.as_file().set_permissions(readable).map_err(|error| Failure::file(path, error))?;
+    file.persist(path).map_err(|error| Failure::file(path, error.error))?;
+    Ok(())
+}
+
+fn show(report: &Report, args: &DiffArgs) {
+    if !report.verdicts.is_empty() {
+        print::line(&verdict_table(&report.verdicts).trim_fmt());
+    }
+    for note in &report.notes {
+        print::line(&format!("note: {note}"));
+    }
+    match &report.patch {
+        _ if report.refused => print::line("refused: no patch was written"),
+        None => print::line("nothing to do: the new build runs as the old one does"),
+        Some(patch) => {
+            let functions = print::count(patch.meta.functions.len(), "function");
+            print::line(&format!(
+                "{}: replaces {functions} of {}",
+                args.output.display(),
+                patch.meta.target.file_name
+            ));
+        }
+    }
+}
+
+/// Verdicts for a person.
+pub(crate) fn verdict_table(verdicts: &[liveline_patch::Verdict]) -> comfy_table::Table {
+    let mut table = print::table(&["verdict", "symbol", "object", "reason"]);
+    for verdict in verdicts {
+        table.add_row([word(verdict.verdict), &verdict.symbol, &verdict.object, &verdict.reason]);
+    }
+    table
+}
+
+fn word(verdict: VerdictKind) -> &'static str {
+    match verdict {
+        VerdictKind::Changed => "changed",
+        VerdictKind::PulledIn => "pulled in",
+        VerdictKind::New => "new",
+        VerdictKind::Removed => "removed",
+        VerdictKind::LineOnly => "line only",
+        VerdictKind::NewData => "new data",
+        VerdictKind::DataValue => "value not applied",
+        VerdictKind::ConstData => "constant changed",
+        VerdictKind::Refused => "REFUSED",
+        VerdictKind::NotLinked => "not linked",
+    }
+}

@@ -1,0 +1,84 @@
+//! `inspect`: what a patch file holds.
+
+use liveline_patch::{Patch, Place, SectionKind};
+use serde_json::json;
+
+use crate::args::InspectArgs;
+use crate::failure::{Code, Result};
+use crate::print;
+
+pub(crate) fn run(args: &InspectArgs) -> Result {
+    let (bytes, patch) = super::read_patch(&args.file)?;
+    if args.json {
+        let sections: Vec<_> = patch
+            .sections
+            .iter()
+            .map(|section| json!({ "name": section.name, "size": section.size, "relocations": section.relocations.len() }))
+            .collect();
+        print::json(&json!({
+            "file": args.file.display().to_string(),
+            "hash": blake3::hash(&bytes).to_hex().to_string(),
+            "meta": patch.meta,
+            "sections": sections,
+            "imports": imports(&patch),
+        }))?;
+    } else {
+        show(&patch);
+    }
+    Ok(Code::Done)
+}
+
+fn imports(patch: &Patch) -> Vec<&str> {
+    let imported = patch.symbols.iter().filter(|symbol| matches!(symbol.place, Place::Import { .. }));
+    imported.map(|symbol| symbol.name.as_str()).collect()
+}
+
+fn show(patch: &Patch) {
+    let meta = &patch.meta;
+    let target = &meta.target;
+    print::line(&format!("{} {}, made by {}", meta.name, meta.version, meta.made_by));
+    let kind = if target.executable { "program" } else { "library" };
+    print::line(&format!(
+        "for {kind} {}, build-id {}",
+        target.file_name,
+        target.build_id.as_deref().unwrap_or("none (known by its code)")
+    ));
+    for needed in &meta.requires {
+        print::line(&format!("needs {} {} in the process first", needed.name, needed.version));
+    }
+    let mut table = print::table(&["replaces", "at", "bytes", "file"]);
+    for function in &meta.functions {
+        table.add_row([
+            function.name.clone(),
+            format!("{:#x}", function.address),
+            function.size.to_string(),
+            function.file.clone().unwrap_or_default(),
+        ]);
+    }
+    print::line(&table.trim_fmt());
+    let size = |kinds: &[SectionKind]| -> u64 {
+        patch
+            .sections
+            .iter()
+            .filter(|section| kinds.contains(&section.kind))
+            .map(|section| section.size)
+            .sum()
+    };
+    print::line(&format!(
+        "brings {} bytes of code, {} of constants, {} of data",
+        size(&[SectionKind::Text]),
+        size(&[SectionKind::Rodata]),
+        size(&[SectionKind::Data, SectionKind::Bss])
+    ));
+    let imports = imports(patch);
+    if !imports.is_empty() {
+        print::line(&format!("needs from other libraries: {}", imports.join(", ")));
+    }
+    if !meta.verdicts.is_empty() {
+        print::line("");
+        print::line(&super::diff::verdict_table(&meta.verdicts).trim_fmt());
+    }
+    for note in &meta.notes {
+        print::line(&format!("note: {note}"));
+    }
+}

@@ -1,0 +1,20 @@
+//! Completions and man pages, from the one definition of the command line.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use crate::args::Liveline;
+use crate::failure::{Code, Failure, Result};
+
+pub(crate) fn completions(shell: clap_complete::Shell) -> Result {
+    clap_complete::generate(shell, &mut Liveline::command(), "liveline", &mut std::io::stdout());
+    Ok(Code::Done)
+}
+
+pub(crate) fn man(directory: &Path) -> Result {
+    std::fs::create_dir_all(directory).map_err(|error| Failure::file(directory, error))?;
+    clap_mangen::generate_to(Liveline::command(), directory)
+        .map_err(|error| Failure::file(directory, error))?;
+    Ok(Code::Done)
+}

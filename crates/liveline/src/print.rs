@@ -1,0 +1,40 @@
+//! How things are printed.
+
+use std::io::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Prints a line; a reader that has gone away is no error of ours.
+pub(crate) fn line(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// Prints a value as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    line(&text);
+    Ok(())
+}
+
+/// A table with these headings, without borders, as wide as the terminal allows.
+pub(crate) fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(headings);
+    table
+}
+
+/// A time in the unit that fits.
+pub(crate) fn microseconds(value: f64) -> String {
+    if value < 1000.0 { format!("{value:.0} µs") } else { format!("{:.2} ms", value / 1000.0) }
+}
+
+/// A count with its noun.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
