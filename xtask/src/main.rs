@@ -1,2 +1,93 @@
-//! What scripts would do.
-fn main() {}
+//! What scripts would do: `cargo xtask real memcached`, `cargo xtask bench pause|call|diff|all`.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod debian;
+mod memcached;
+mod redis;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use liveline_demo::Words;
+
+/// Trials on real programs, and benchmarks.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Update a real program under load and take it back, ten times.
+    Real {
+        /// The program.
+        program: Program,
+        /// How often to apply and revert.
+        #[arg(long, default_value_t = 10)]
+        times: usize,
+        /// Print the result as JSON; progress goes to standard error.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure, print a table and write docs/bench/NAME.md.
+    Bench {
+        /// What to measure.
+        what: Measure,
+        /// Print the result as JSON; progress goes to standard error.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Program {
+    /// Debian's memcached.
+    Memcached,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Measure {
+    /// The longest gap an update makes, beside the least that stopping every thread costs.
+    Pause,
+    /// A patched call beside an unpatched one.
+    Call,
+    /// `liveline diff` on redis beside reading the same objects with objdump.
+    Diff,
+    /// All of them.
+    All,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Real { program: Program::Memcached, times, json } => {
+            memcached::real(times, Words::new(json), json)
+        }
+        Task::Bench { what, json } => bench(what, json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nfailed: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(what: Measure, json: bool) -> shell::Result<()> {
+    let words = Words::new(json);
+    let wanted = |one: Measure| what == one || what == Measure::All;
+    if wanted(Measure::Pause) {
+        bench::pause::run(words, json)?;
+    }
+    if wanted(Measure::Call) {
+        bench::call::run(words, json)?;
+    }
+    if wanted(Measure::Diff) {
+        bench::diff::run(words, json)?;
+    }
+    Ok(())
+}

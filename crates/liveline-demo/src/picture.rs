@@ -188,7 +188,12 @@ fn latency_panel(out: &mut String, buckets: &[Bucket], bucket_ms: f64, x: &dyn F
 fn marks(out: &mut String, figure: &Figure<'_>, x: &dyn Fn(f64) -> f64) {
     for mark in figure.marks {
         let at = x(mark.to_ms);
-        line(out, "mark", at, BAND_TOP - 26.0, at, LATENCY.bottom);
+        // Only inside the panels: a line through the headings would make them hard to read.
+        for (top, bottom) in
+            [(BAND_TOP, BAND_TOP + 14.0), (RATE.top, RATE.bottom), (LATENCY.top, LATENCY.bottom)]
+        {
+            line(out, "mark", at, top, at, bottom);
+        }
         label(out, at, BAND_TOP - 30.0, "mid mark-label", &mark.label);
     }
 }

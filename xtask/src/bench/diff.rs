@@ -1,0 +1,115 @@
+//! How long `liveline diff` takes on redis, beside reading the same objects with objdump.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use liveline_demo::Words;
+use liveline_demo::tool::DiffRequest;
+use serde::Serialize;
+
+use super::median;
+use super::page::Page;
+use crate::redis;
+use crate::shell::{Failure, Result, Tried, liveline};
+
+const ROUNDS: usize = 5;
+/// The goal, in ms.
+const GOAL_MS: f64 = 2000.0;
+
+#[derive(Serialize)]
+struct Report {
+    objects: usize,
+    megabytes: f64,
+    diff_ms: f64,
+    objdump_ms: f64,
+    functions_changed: usize,
+    patches: Vec<String>,
+}
+
+/// Measures, prints and writes docs/bench/diff.md.
+pub(crate) fn run(words: Words, json: bool) -> Result<()> {
+    words.step("bench diff: all objects of redis 7.0.15");
+    let tool = liveline(words)?;
+    let redis = redis::build(words)?;
+    let (old, new) = (objects(&redis.old)?, objects(&redis.new)?);
+    let both: Vec<_> = old.iter().chain(&new).collect();
+    let bytes: u64 = both.iter().filter_map(|p| fs::metadata(p).ok()).map(|m| m.len()).sum();
+    let folder = tempfile::tempdir().tried("make a temporary folder")?;
+    let patch = folder.path().join("redis.llp");
+    let request = DiffRequest {
+        old: &redis.old,
+        new: &redis.new,
+        target: &redis.program,
+        debug: None,
+        name: "redis-security",
+        output: &patch,
+    };
+    words.line(&format!("{} objects a side, {ROUNDS} rounds of liveline diff and objdump -dr", old.len()));
+    let (mut ours, mut theirs, mut changed) = (vec![], vec![], 0);
+    for _ in 0..ROUNDS {
+        let diff = tool.diff(&request).tried("liveline diff")?;
+        ours.push(diff.command_ms);
+        changed = diff.verdicts.iter().filter(|v| v.verdict == "changed").count();
+        theirs.push(objdump(&both)?);
+    }
+    let report = Report {
+        objects: old.len(),
+        megabytes: bytes as f64 / 1e6,
+        diff_ms: median(&ours),
+        objdump_ms: median(&theirs),
+        functions_changed: changed,
+        patches: redis.patches,
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).tried("write JSON")?);
+    }
+    Page {
+        name: "diff",
+        title: "Comparing two builds of redis",
+        method: &format!(
+            "All objects of Debian's redis 7.0.15, built as Debian does and with function sections: without its {} \
+             newest security patches ({}) and with them. `liveline diff` makes the patch; `objdump -dr` only reads the \
+             same objects. Whole commands, medians of {ROUNDS} by turns.",
+            report.patches.len(),
+            report.patches.join(", ")
+        ),
+        head: vec!["objects a side", "bytes in all", "functions changed", "liveline diff", "objdump -dr", "ratio"],
+        rows: vec![vec![
+            report.objects.to_string(),
+            format!("{:.1} MB", report.megabytes),
+            report.functions_changed.to_string(),
+            format!("{:.2} s", report.diff_ms / 1000.0),
+            format!("{:.2} s", report.objdump_ms / 1000.0),
+            format!("{:.2}", report.diff_ms / report.objdump_ms),
+        ]],
+        verdict: format!(
+            "Goal: within {:.0} s. Here: {:.2} s; {}.",
+            GOAL_MS / 1000.0,
+            report.diff_ms / 1000.0,
+            if report.diff_ms <= GOAL_MS { "met" } else { "not met" }
+        ),
+    }
+    .publish(json)
+}
+
+fn objects(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).tried(format!("read {}", folder.display()))?;
+    Ok(entries.filter_map(|e| e.ok().map(|e| e.path())).collect())
+}
+
+/// Reads the objects with objdump; gives the time in ms.
+fn objdump(objects: &[&PathBuf]) -> Result<f64> {
+    let began = Instant::now();
+    let status = Command::new("objdump")
+        .arg("-dr")
+        .args(objects)
+        .stdout(Stdio::null())
+        .status()
+        .tried("run objdump")?;
+    if !status.success() {
+        return Err(Failure(format!("objdump ended with {status}")));
+    }
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,170 @@
+//! Debian's packages: binaries, sources and what builds them, without a change to the system's own lists.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use liveline_demo::Words;
+
+use crate::shell::{Failure, Quiet, Result, Tried, cache, output_of};
+
+/// The archive, with sources.
+pub(crate) struct Archive {
+    /// Options for apt: own sources file, own lists.
+    options: String,
+    folder: PathBuf,
+}
+
+/// How old the lists may be before they are fetched again.
+const LISTS_LAST: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
+
+impl Archive {
+    /// Opens the archive; fetches its lists if they are missing or old.
+    pub(crate) fn open(words: Words) -> Result<Self> {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        if !release.contains("VERSION_CODENAME=bookworm") {
+            return Err(Failure("this needs Debian 12 (bookworm): its packages are the trial".into()));
+        }
+        let folder = cache("apt")?;
+        for part in ["sources", "lists/partial"] {
+            fs::create_dir_all(folder.join(part)).tried("make a folder for apt")?;
+        }
+        let stamp = folder.join("lists-complete");
+        let archive = Archive {
+            options: format!(
+                "-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts={0}/sources \
+                 -o Dir::State::lists={0}/lists -o APT::Sandbox::User=root",
+                folder.display()
+            ),
+            folder,
+        };
+        let fresh = fs::metadata(&stamp)
+            .and_then(|m| m.modified())
+            .is_ok_and(|t| t.elapsed().is_ok_and(|age| age < LISTS_LAST));
+        if !fresh {
+            words.line("fetching the package lists");
+            fs::write(archive.folder.join("sources/debian.sources"), sources())
+                .tried("write the sources file")?;
+            archive.apt(&archive.folder, "apt-get", "update -qq")?;
+            fs::write(&stamp, "").tried("write a stamp")?;
+        }
+        Ok(archive)
+    }
+
+    /// Installs those of `packages` that are missing.
+    pub(crate) fn install(&self, words: Words, packages: &[&str]) -> Result<()> {
+        let missing: Vec<_> = packages.iter().copied().filter(|p| !installed(p)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        words.line(&format!("installing {}", missing.join(", ")));
+        self.apt(
+            &self.folder,
+            "apt-get",
+            &format!("install -y -qq --no-install-recommends {}", missing.join(" ")),
+        )
+    }
+
+    /// Installs what builds `package`; skipped when this was done before.
+    pub(crate) fn build_needs(&self, words: Words, package: &str) -> Result<()> {
+        let name = package.split('=').next().unwrap_or(package);
+        let stamp = self.folder.join(format!("build-needs-{name}"));
+        if stamp.exists() {
+            return Ok(());
+        }
+        words.line(&format!("installing what builds {name}"));
+        self.apt(&self.folder, "apt-get", &format!("build-dep -y -qq {package}"))?;
+        fs::write(&stamp, "").tried("write a stamp")
+    }
+
+    /// The binary package, unpacked into `into`.
+    pub(crate) fn binary(&self, package: &str, version: &str, into: &Path) -> Result<()> {
+        if into.join("done").exists() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(into);
+        fs::create_dir_all(into).tried(format!("make {}", into.display()))?;
+        self.apt(into, "apt-get", &format!("download -qq {package}={version}"))?;
+        let file = only(into, ".deb")?;
+        Quiet::new(into, &format!("dpkg-deb -x {} .", file.display())).run()?;
+        fs::write(into.join("done"), "").tried("write a stamp")
+    }
+
+    /// The source package, downloaded into `into`; gives its .dsc file.
+    pub(crate) fn source(&self, package: &str, version: &str, into: &Path) -> Result<PathBuf> {
+        if let Ok(file) = only(into, ".dsc") {
+            return Ok(file);
+        }
+        fs::create_dir_all(into).tried(format!("make {}", into.display()))?;
+        self.apt(into, "apt-get", &format!("source -qq --download-only {package}={version}"))?;
+        only(into, ".dsc")
+    }
+
+    /// Whether the archive still has this version (as `binary`'s or `source`'s).
+    pub(crate) fn has(&self, package: &str, version: &str) -> bool {
+        let line = format!("apt-cache {} madison {package}", self.options);
+        output_of(&line).is_ok_and(|text| {
+            text.lines().any(|row| row.split('|').nth(1).is_some_and(|v| v.trim() == version))
+        })
+    }
+
+    /// The newest version of a source package.
+    pub(crate) fn newest_source(&self, package: &str) -> Result<String> {
+        let text = output_of(&format!("apt-cache {} madison {package}", self.options))?;
+        let rows = text.lines().filter(|row| row.ends_with("Sources"));
+        rows.filter_map(|row| row.split('|').nth(1))
+            .map(|version| version.trim().to_string())
+            .next()
+            .ok_or_else(|| Failure(format!("the archive has no source of {package}")))
+    }
+
+    fn apt(&self, folder: &Path, program: &str, what: &str) -> Result<()> {
+        Quiet::new(folder, &format!("{program} {} {what}", self.options)).run()
+    }
+}
+
+/// Unpacks a source package as `into`, with its first patches only if `leave_out` is not 0.
+pub(crate) fn unpack(dsc: &Path, into: &Path, leave_out: usize) -> Result<()> {
+    let _ = fs::remove_dir_all(into);
+    let folder = into.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).tried(format!("make {}", folder.display()))?;
+    let skip = if leave_out > 0 { "--skip-patches " } else { "" };
+    Quiet::new(folder, &format!("dpkg-source -q {skip}-x {} {}", dsc.display(), into.display())).run()?;
+    if leave_out == 0 {
+        return Ok(());
+    }
+    let series =
+        fs::read_to_string(into.join("debian/patches/series")).tried("read the series of patches")?;
+    let patches: Vec<_> =
+        series.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    for patch in &patches[..patches.len().saturating_sub(leave_out)] {
+        Quiet::new(into, &format!("patch -p1 -s -i debian/patches/{patch}")).run()?;
+    }
+    Ok(())
+}
+
+fn installed(package: &str) -> bool {
+    output_of(&format!("dpkg-query -W -f=${{db:Status-Status}} {package}")).is_ok_and(|s| s == "installed")
+}
+
+fn only(folder: &Path, ending: &str) -> Result<PathBuf> {
+    fs::read_dir(folder)
+        .tried(format!("read {}", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .find(|path| path.to_string_lossy().ends_with(ending))
+        .ok_or_else(|| Failure(format!("no {ending} file in {}", folder.display())))
+}
+
+/// The system's own deb822 sources with deb-src, or Debian's own addresses where there are none.
+fn sources() -> String {
+    let own = fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
+    if own.contains("Types:") {
+        let lines = own.lines().map(|l| if l.starts_with("Types:") { "Types: deb deb-src" } else { l });
+        return lines.collect::<Vec<_>>().join("\n") + "\n";
+    }
+    let keys = "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg";
+    let part = |uri: &str, suites: &str| {
+        format!("Types: deb deb-src\nURIs: {uri}\nSuites: {suites}\nComponents: main\n{keys}\n\n")
+    };
+    part("http://deb.debian.org/debian", "bookworm bookworm-updates")
+        + &part("http://deb.debian.org/debian-security", "bookworm-security")
+}

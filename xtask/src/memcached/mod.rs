@@ -1,0 +1,199 @@
+//! Debian's memcached, updated under load and taken back.
+//!
+//! Debian's fix 1.6.18-1+deb12u1 changes the proxy and the SASL password database. Debian compiles neither in:
+//! the two binaries hold the same code, and there is nothing to apply to the stock program. So three things
+//! are shown: that `liveline diff` sees this; a fix of code that is compiled in, on the stock binary; and Debian's
+//! own fix, on a build of Debian's sources that has the password database.
+
+mod binary;
+mod build;
+mod text;
+mod trial;
+
+use comfy_table::{Table, presets};
+use liveline_demo::Words;
+use liveline_demo::tool::{DiffRequest, Tool};
+use serde::Serialize;
+
+use crate::debian::Archive;
+use crate::shell::{Failure, Result, Tried, cache, liveline};
+use build::{Factory, Recipe};
+use trial::{Trial, TrialReport};
+
+/// What the task found.
+#[derive(Serialize)]
+struct Report {
+    /// How the program's symbols were proved to be the stock binary's.
+    proof: String,
+    /// The code of Debian's old and new binary is the same.
+    stock_code_is_the_same: Option<bool>,
+    /// `liveline diff` of the two stock builds found nothing to change.
+    diff_found_nothing: bool,
+    trials: Vec<TrialReport>,
+}
+
+/// Runs the whole trial, `times` applies and reverts each.
+pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
+    words.step("Preparing");
+    let tool = liveline(words)?;
+    let archive = Archive::open(words)?;
+    archive.install(
+        words,
+        &["gcc", "make", "dpkg-dev", "debhelper", "binutils", "patch", "libsasl2-modules", "libsasl2-2"],
+    )?;
+    let factory = Factory::open(&archive, words)?;
+    archive.build_needs(words, "memcached")?;
+
+    words.step("Debian's old and new memcached");
+    let (proof, same) = facts(&factory, words)?;
+    let diff_found_nothing = nothing_to_change(&tool, &factory, words)?;
+
+    let trials = vec![stock(&tool, &factory, times, words)?, passwords(&tool, &factory, times, words)?];
+    let report = Report { proof, stock_code_is_the_same: same, diff_found_nothing, trials };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).tried("write JSON")?);
+    } else {
+        println!("\n{}", table(&report.trials));
+    }
+    let mut wrong: Vec<_> = report.trials.iter().flat_map(|t| t.problems()).collect();
+    if !diff_found_nothing {
+        wrong.push(
+            "liveline diff sees a change between the two stock builds, which hold the same code".into(),
+        );
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure(wrong.join("\n        "))) }
+}
+
+/// Proves the rebuilt program, and compares the code of Debian's two binaries.
+fn facts(factory: &Factory<'_>, words: Words) -> Result<(String, Option<bool>)> {
+    let twin = factory.build(&Recipe::OLD)?;
+    let Some(stock) = factory.stock_old()? else {
+        words.line("1.6.18-1 is no longer in the archive: the old side is the newest source without its");
+        words.line("last patches, built here like the new side");
+        return Ok(("built here: the old version is no longer in the archive".into(), None));
+    };
+    let proof = build::prove(&stock, &twin.program)?;
+    words.line(&format!("the rebuilt old version is the stock binary: {proof}"));
+    let Some(new) = factory.stock_new()? else { return Ok((proof, None)) };
+    if build::build_id(&new)? == build::build_id(&twin.program)? {
+        words.line(
+            "the same rebuild has the build-id of Debian's new binary, too: nothing compiled has changed",
+        );
+    }
+    let same = build::same_image(&stock, &new)?;
+    if same {
+        words.line(
+            "Debian's two binaries hold the same code and data: the update changes the proxy and the SASL",
+        );
+        words.line(
+            "password database, and Debian compiles neither in. On the stock program it changes nothing.",
+        );
+    }
+    Ok((proof, Some(same)))
+}
+
+fn nothing_to_change(tool: &Tool, factory: &Factory<'_>, words: Words) -> Result<bool> {
+    let old = factory.build(&Recipe::OLD.with_sections())?;
+    let new = factory.build(&Recipe::NEW.with_sections())?;
+    let twin = factory.build(&Recipe::OLD)?;
+    let stock = factory.stock_old()?;
+    let diff = tool
+        .diff(&DiffRequest {
+            old: &old.objects,
+            new: &new.objects,
+            target: stock.as_deref().unwrap_or(&twin.program),
+            debug: Some(&twin.program),
+            name: "deb12u1",
+            output: &cache("memcached")?.join("deb12u1.llp"),
+        })
+        .tried("liveline diff of the stock builds")?;
+    if diff.patch {
+        words.line("liveline diff of the two stock builds found a change, where there is none:");
+        for v in &diff.verdicts {
+            words.line(&format!("{} {} {}", v.symbol, v.verdict, v.reason));
+        }
+    } else {
+        words.line("liveline diff of the two stock builds: no change (exit 3), which is right");
+    }
+    Ok(!diff.patch)
+}
+
+/// The stock program and a fix of code that it has.
+fn stock(tool: &Tool, factory: &Factory<'_>, times: usize, words: Words) -> Result<TrialReport> {
+    words.step("Trial 1: the stock binary, a fix of incr");
+    words.line(
+        "Upstream fixed this in 1.6.22 (commit ea92c6c0): for a stored number above 2^63, incr looks for a",
+    );
+    words.line("minus sign beyond the end of the item, in whatever lay there before, and then refuses a valid number.");
+    let twin = factory.build(&Recipe::OLD)?;
+    let old = factory.build(&Recipe::OLD.with_sections())?;
+    let new = factory.build(&Recipe::OLD.with_sections().with_backport())?;
+    let stock = factory.stock_old()?;
+    Trial {
+        name: "stock binary, incr fix",
+        patch_name: "incr-fix",
+        program: stock.as_deref().unwrap_or(&twin.stripped),
+        debug: &twin.program,
+        old: &old.objects,
+        new: &new.objects,
+        passwords: false,
+    }
+    .run(tool, times, words)
+}
+
+/// Debian's own fix, where it is compiled in.
+fn passwords(tool: &Tool, factory: &Factory<'_>, times: usize, words: Words) -> Result<TrialReport> {
+    words.step("Trial 2: Debian's sources with the password database, Debian's own fix (CVE-2026-47783)");
+    words.line(
+        "The old code stops reading the file at the first line of a user, and so tells by its time which",
+    );
+    words.line(
+        "users exist. The fix reads on. Seen from outside: of two lines for one user, the old code takes",
+    );
+    words.line(
+        "the first password only, the new one both. Each connection of the load logs in again and again.",
+    );
+    let plain = factory.build(&Recipe::OLD.with_passwords())?;
+    let old = factory.build(&Recipe::OLD.with_passwords().with_sections())?;
+    let new = factory.build(&Recipe::NEW.with_passwords().with_sections())?;
+    Trial {
+        name: "with password database, deb12u1",
+        patch_name: "deb12u1",
+        program: &plain.stripped,
+        debug: &plain.program,
+        old: &old.objects,
+        new: &new.objects,
+        passwords: true,
+    }
+    .run(tool, times, words)
+}
+
+fn table(trials: &[TrialReport]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header([
+        "trial",
+        "updates",
+        "requests",
+        "failed or wrong",
+        "fixed after apply",
+        "old after revert",
+        "longest stop",
+        "apply, median",
+        "slowest request while updating / else",
+    ]);
+    for t in trials {
+        table.add_row([
+            t.name.clone(),
+            format!("{} applied, {} reverted", t.applied, t.reverted),
+            t.requests.to_string(),
+            t.faults.len().to_string(),
+            format!("{} of {}", t.fixed_after_apply, t.times),
+            format!("{} of {}", t.old_after_revert, t.times),
+            format!("{:.0} µs", t.longest_stop_us),
+            format!("{:.1} ms", t.median_apply_ms),
+            format!("{:.1} / {:.1} ms", t.slowest_updating_ms, t.slowest_else_ms),
+        ]);
+    }
+    table
+}
