@@ -6,8 +6,10 @@ use liveline_demo::load::{Client, Dice, Fault};
 
 use super::text::Connection;
 
-/// Lines of the password file: a user of the load, and one with two passwords.
-pub(super) const PASSWORD_FILE: &str = "load:load-secret\ntwice:first\ntwice:second\nlast:z\n";
+/// Lines of the password file: a user of the load, and one with two passwords. SASL adds the host to a name
+/// without a realm, so these have one.
+pub(super) const PASSWORD_FILE: &str =
+    "load@trial:load-secret\ntwice@trial:first\ntwice@trial:second\nlast@trial:z\n";
 
 const GET: u8 = 0x00;
 const SET: u8 = 0x01;
@@ -66,7 +68,7 @@ fn ask(
 
 /// Logs in; `false` if the server refuses.
 fn log_in(connection: &mut Connection, user: &str, password: &str) -> Result<bool, Fault> {
-    let secret = format!("\0{user}\0{password}");
+    let secret = format!("\0{user}@trial\0{password}");
     match ask(connection, SASL_AUTH, &[], "PLAIN", secret.as_bytes())?.status {
         OK => Ok(true),
         AUTH_ERROR => Ok(false),
