@@ -1,1 +1,131 @@
 //! Two builds in, a patch out: what changed, what must come along, what is refused.
+//!
+//! [`diff`] takes the relocatable objects of two builds and the program as it runs. It takes the objects apart
+//! into functions and data, tells which differ in meaning, proves that the old ones are the running program,
+//! and gathers what the changed functions need into a [`Patch`] in which every address is resolved.
+#![forbid(unsafe_code)]
+
+mod close;
+mod compare;
+mod constants;
+mod emit;
+mod entry;
+mod input;
+mod names;
+mod place;
+mod program;
+mod prove;
+mod report;
+mod tls;
+mod unit;
+mod unwind;
+
+use std::path::PathBuf;
+
+use liveline_elf::module::ModuleError;
+use liveline_patch::{Patch, Requirement, Verdict};
+
+pub use report::diff;
+
+/// What to make a patch from.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Objects of the running build: an object, an archive, or a folder searched for them.
+    pub old: PathBuf,
+    /// Objects of the new build, of the same form.
+    pub new: PathBuf,
+    /// The program or shared library as it runs.
+    pub target: PathBuf,
+    /// Its unstripped twin, where it is stripped.
+    pub debug: Option<PathBuf>,
+    /// Name of the patch.
+    pub name: String,
+    /// Version of the patch.
+    pub version: String,
+    /// Patches that must be there before it.
+    pub requires: Vec<Requirement>,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The patch; none if nothing is to be replaced, or something was refused.
+    pub patch: Option<Patch>,
+    /// One for every function or data object that is not simply unchanged.
+    pub verdicts: Vec<Verdict>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Something that the patch would need cannot be carried: there is no patch.
+    pub refused: bool,
+    /// Objects compared (pairs).
+    pub objects: usize,
+    /// Functions compared.
+    pub functions: usize,
+}
+
+/// Why two builds could not be compared at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DiffError {
+    /// A file or folder could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Nothing to compare.
+    #[error("no objects (.o, .a, .lo) in {path}")]
+    NoObjects {
+        /// Where.
+        path: PathBuf,
+    },
+    /// An object is damaged.
+    #[error("{name} is not a readable object: {source}")]
+    Object {
+        /// Which.
+        name: String,
+        /// Why.
+        source: object::read::Error,
+    },
+    /// Another processor, or 32 bits.
+    #[error("{name} is not an x86-64 object; liveline patches x86-64 programs only")]
+    NotX86 {
+        /// Which.
+        name: String,
+    },
+    /// A linked file where an object belongs.
+    #[error("{name} is not a relocatable object (give the .o files, not the linked program)")]
+    NotRelocatable {
+        /// Which.
+        name: String,
+    },
+    /// Link-time optimisation.
+    #[error("{name} was built with -flto: it holds no code; rebuild with -fno-lto or -ffat-lto-objects")]
+    Lto {
+        /// Which.
+        name: String,
+    },
+    /// The target is no program.
+    #[error("{path}: {source}")]
+    Target {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: ModuleError,
+    },
+    /// Nothing says where functions are.
+    #[error("{path} is stripped: give its unstripped twin with --debug")]
+    NoSymbols {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The twin is another build.
+    #[error("{path} is not the unstripped twin of the target: {reason}")]
+    NotTwin {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,298 @@
+//! What a reference of new code means in the running program, and what must come along.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use liveline_elf::module::SymbolKind;
+
+use crate::compare::{Comparison, is_part, parts};
+use crate::names;
+use crate::program::Program;
+use crate::prove::Identities;
+use crate::unit::{Kind, Piece, Reloc, To, Unit, is_near_branch_kind};
+
+/// One object in both builds.
+#[derive(Debug)]
+pub(crate) struct Pair<'d> {
+    pub(crate) name: &'d str,
+    pub(crate) old: Option<Arc<Unit<'d>>>,
+    pub(crate) new: Option<Arc<Unit<'d>>>,
+    pub(crate) comparison: Comparison,
+    /// Where the old pieces lie.
+    pub(crate) places: Identities,
+}
+
+/// Everything that is known when references are resolved.
+#[derive(Debug)]
+pub(crate) struct World<'d> {
+    pub(crate) program: Program<'d>,
+    pub(crate) pairs: Vec<Pair<'d>>,
+    /// Global definitions of the new build: name → (pair, new piece).
+    pub(crate) definitions: HashMap<&'d str, Vec<(usize, usize)>>,
+    /// Functions that are replaced: (pair, new piece) → old piece.
+    pub(crate) replaced: BTreeMap<(usize, usize), usize>,
+    /// Constants whose new copy comes along although they exist: (pair, new piece).
+    pub(crate) constants: BTreeSet<(usize, usize)>,
+}
+
+/// Where a reference of new code goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// A piece that comes along.
+    Here(usize, usize),
+    /// An address of the target.
+    At {
+        address: u64,
+        name: String,
+        /// May be interposed by another module.
+        open: bool,
+    },
+    /// What an IFUNC resolver chose, in this word.
+    Chosen { slot: u64, name: String },
+    /// Another module.
+    Import { name: String, version: Option<String>, weak: bool },
+    /// A thread-local of the target: its offset in the image.
+    Thread { value: u64, name: String },
+    /// Nothing: an undefined weak symbol of a static program.
+    Null(String),
+}
+
+impl<'d> World<'d> {
+    /// A new object.
+    pub(crate) fn new_unit(&self, pair: usize) -> Option<&Unit<'d>> {
+        self.pairs.get(pair)?.new.as_deref()
+    }
+
+    /// A piece of a new object.
+    pub(crate) fn piece(&self, (pair, piece): (usize, usize)) -> Option<&Piece<'d>> {
+        self.new_unit(pair)?.pieces.get(piece)
+    }
+
+    /// Resolves a relocation of the new piece `from`.
+    pub(crate) fn resolve(&self, from: (usize, usize), reloc: &Reloc) -> Result<Where, String> {
+        let unit = self.new_unit(from.0).ok_or("no new object")?;
+        match reloc.to {
+            To::Piece(target) => self.own(from, target, reloc),
+            To::Extern(symbol) => {
+                let symbol = &unit.externs[symbol];
+                self.outer(symbol.name, symbol.weak, symbol.hidden)
+            }
+            To::Nowhere => Err(format!("a relocation at +{:#x} refers to an unknown place", reloc.offset)),
+        }
+    }
+
+    /// A reference within the object.
+    fn own(&self, from: (usize, usize), target: usize, reloc: &Reloc) -> Result<Where, String> {
+        let key = (from.0, target);
+        let piece = self.piece(key).ok_or("no such piece")?;
+        let here = Ok(Where::Here(key.0, key.1));
+        if self.constants.contains(&key) {
+            return here;
+        }
+        if !piece.is_named() {
+            return match piece.kind {
+                Kind::Code | Kind::Const => here,
+                _ => Err(format!(
+                    "it refers to live data without a name in {}; give it a symbol",
+                    piece.section
+                )),
+            };
+        }
+        if is_part(piece) {
+            return here;
+        }
+        let pair = &self.pairs[from.0];
+        let before = pair.comparison.old_of.get(target).copied().flatten();
+        let name = piece.label().to_owned();
+        let Some(before) = before else {
+            if pair.comparison.ambiguous.contains(&target) {
+                return Err(format!(
+                    "which of the running variables named {} the new {name} is cannot be told; rename it in the \
+                     new source, or keep the functions that use it as they were",
+                    names::stem(&name)
+                ));
+            }
+            // A definition that moved here from another file is still the one that runs.
+            if let Some(global) = piece.global_name()
+                && self.program.global(global.name).is_some()
+                && !piece.names[0].local
+            {
+                return self.outer(global.name, global.weak, global.hidden);
+            }
+            return if piece.kind == Kind::Tls { Err(new_thread_local(&name)) } else { here };
+        };
+        let place = pair.places.of(before);
+        match piece.kind {
+            Kind::Code => {
+                let interior = self.is_interior(from, reloc, piece);
+                if self.replaced.contains_key(&key) {
+                    if interior || (key == from && is_near_branch_kind(reloc)) {
+                        return here;
+                    }
+                } else if interior {
+                    return Err(format!("it refers into the middle of {name}, which is not replaced"));
+                }
+                match place {
+                    Some(place) if place.indirect => self.chosen(place.address, &name),
+                    Some(place) => Ok(self.at(place.address, &name, piece)),
+                    None if pair.places.ambiguous(before) => Err(ambiguous(&name)),
+                    None => here,
+                }
+            }
+            Kind::Const => match place {
+                Some(place) if !pair.comparison.data.contains(&target) => {
+                    Ok(self.at(place.address, &name, piece))
+                }
+                None if pair.places.ambiguous(before) && !pair.comparison.data.contains(&target) => here,
+                _ => here,
+            },
+            Kind::Data | Kind::Bss => match place {
+                Some(place) => {
+                    self.check_layout(&name, place.size, piece.size)?;
+                    Ok(self.at(place.address, &name, piece))
+                }
+                None if pair.places.ambiguous(before) => Err(ambiguous(&name)),
+                None => Err(format!(
+                    "its variable {name} is not in the target's symbol table; give --debug an unstripped twin"
+                )),
+            },
+            Kind::Tls => match place {
+                Some(place) => {
+                    self.check_layout(&name, place.size, piece.size)?;
+                    Ok(Where::Thread { value: place.address, name })
+                }
+                None => Err(new_thread_local(&name)),
+            },
+        }
+    }
+
+    /// Whether a reference means a label inside a function rather than the function.
+    pub(crate) fn is_interior(&self, from: (usize, usize), reloc: &Reloc, target: &Piece) -> bool {
+        let Some(source) = self.piece(from) else { return false };
+        let label = label_of(source, reloc);
+        label != 0 && !target.names.iter().any(|name| name.offset as i64 == label && !name.local)
+    }
+
+    fn check_layout(&self, name: &str, old: u64, new: u64) -> Result<(), String> {
+        if old == 0 || old == new {
+            return Ok(());
+        }
+        Err(format!(
+            "the layout of live data changed: {name} has {old} bytes in the running program and {new} in the new \
+             build; keep its size, or put the new part into a variable of its own"
+        ))
+    }
+
+    fn at(&self, address: u64, name: &str, piece: &Piece) -> Where {
+        let visible = piece.names.first().is_some_and(|name| !name.local && !name.hidden);
+        let open = visible && self.program.is_library() && self.program.is_exported(name);
+        Where::At { address, name: name.to_owned(), open }
+    }
+
+    fn chosen(&self, resolver: u64, name: &str) -> Result<Where, String> {
+        match self.program.indirect_slot(resolver) {
+            Some(slot) => Ok(Where::Chosen { slot, name: name.to_owned() }),
+            None => Err(format!(
+                "{name} is chosen at start-up (IFUNC) and the target never asked for it; call another function"
+            )),
+        }
+    }
+
+    /// A reference to another object, by name.
+    pub(crate) fn outer(&self, name: &str, weak: bool, hidden: bool) -> Result<Where, String> {
+        let (base, version) = names::versioned(name);
+        let defined = self.definitions.get(base).map_or(&[][..], Vec::as_slice);
+        if let Some(&(pair, piece)) = defined.iter().find(|key| self.constants.contains(key)) {
+            return Ok(Where::Here(pair, piece));
+        }
+        let found = self.program.global(base).or_else(|| self.hidden_global(base));
+        if let Some(symbol) = found {
+            for &(pair, piece) in defined {
+                let Some(target) = self.piece((pair, piece)) else { continue };
+                let live = matches!(target.kind, Kind::Data | Kind::Bss | Kind::Tls);
+                let same = self.pairs[pair].comparison.old_of.get(piece).copied().flatten().is_some();
+                if live && same && defined.len() == 1 {
+                    self.check_layout(base, symbol.size, target.size)?;
+                }
+            }
+            return match symbol.kind {
+                SymbolKind::IndirectFunction => self.chosen(symbol.address, base),
+                SymbolKind::Tls => Ok(Where::Thread { value: symbol.address, name: base.to_owned() }),
+                _ => Ok(Where::At {
+                    address: symbol.address,
+                    name: base.to_owned(),
+                    open: !hidden && self.program.is_library() && self.program.is_exported(base),
+                }),
+            };
+        }
+        match *defined {
+            [] => {}
+            [(pair, piece)] => return self.fresh(pair, piece, base),
+            _ => {
+                // Several programs may share a folder: prefer the object that has to do with this one.
+                let own = |&&(pair, _): &&(usize, usize)| self.replaced.keys().any(|key| key.0 == pair);
+                let mut near = defined.iter().filter(own);
+                return match (near.next(), near.next()) {
+                    (Some(&(pair, piece)), None) => self.fresh(pair, piece, base),
+                    _ => Err(format!(
+                        "several new objects define {base}, and none of them is known to be linked"
+                    )),
+                };
+            }
+        }
+        if let Some(symbol) = self.program.dynamic(base) {
+            return Ok(Where::At { address: symbol.address, name: base.to_owned(), open: false });
+        }
+        let known = self.program.import(base);
+        if self.program.is_static() && known.is_none() {
+            if weak {
+                return Ok(Where::Null(base.to_owned()));
+            }
+            return Err(format!(
+                "it needs {base}, which the static program does not contain; use something it has, or bring the \
+                 code along in the new objects"
+            ));
+        }
+        let version = version.map(str::to_owned).or_else(|| known.and_then(|(version, _)| version.clone()));
+        Ok(Where::Import { name: base.to_owned(), version, weak })
+    }
+
+    fn fresh(&self, pair: usize, piece: usize, name: &str) -> Result<Where, String> {
+        match self.piece((pair, piece)) {
+            Some(target) if target.kind == Kind::Tls => Err(new_thread_local(name)),
+            _ => Ok(Where::Here(pair, piece)),
+        }
+    }
+
+    /// A hidden global, which the linker made local.
+    fn hidden_global(&self, name: &str) -> Option<&liveline_elf::module::Symbol> {
+        self.definitions.get(name)?;
+        let mut found = self.program.locals(name);
+        let only = found.next()?;
+        found.next().is_none().then_some(only)
+    }
+
+    /// The function parts that come with a new function.
+    pub(crate) fn parts_of(&self, (pair, piece): (usize, usize)) -> Vec<(usize, usize)> {
+        let Some(unit) = self.new_unit(pair) else { return Vec::new() };
+        parts(unit, piece).map(|part| (pair, part)).collect()
+    }
+}
+
+/// The offset in its target that a relocation of `source` means.
+pub(crate) fn label_of(source: &Piece, reloc: &Reloc) -> i64 {
+    let table = source.kind != Kind::Code && reloc.is_relative();
+    let shift = if table { (reloc.offset as i64).wrapping_neg() } else { 0 };
+    reloc.effective().wrapping_add(shift)
+}
+
+fn ambiguous(name: &str) -> String {
+    format!("the target has several {name} and none could be proved to be this one")
+}
+
+fn new_thread_local(name: &str) -> String {
+    format!(
+        "{name} is a new thread-local, and running threads have no room for it; keep the value in a structure that \
+         exists, or in a table by thread id"
+    )
+}

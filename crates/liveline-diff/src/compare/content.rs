@@ -1,0 +1,96 @@
+//! Whether two pieces mean the same: bytes without relocated fields, and relocations by what they refer to.
+
+use std::collections::HashMap;
+
+use super::Comparison;
+use crate::names;
+use crate::unit::{Piece, Reloc, To, Unit};
+
+/// Compares contents, remembering what it found.
+#[derive(Debug)]
+pub(crate) struct Contents<'u, 'd> {
+    old: &'u Unit<'d>,
+    new: &'u Unit<'d>,
+    known: HashMap<(usize, usize), bool>,
+}
+
+impl<'u, 'd> Contents<'u, 'd> {
+    pub(crate) fn new(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
+        Self { old, new, known: HashMap::new() }
+    }
+
+    /// Whether the two pieces have the same contents.
+    pub(crate) fn same(&mut self, pairs: &Comparison, old: usize, new: usize) -> bool {
+        if let Some(known) = self.known.get(&(old, new)) {
+            return *known;
+        }
+        // A cycle of constants is the same unless something in it differs.
+        self.known.insert((old, new), true);
+        let (before, after) = (&self.old.pieces[old], &self.new.pieces[new]);
+        let same = before.kind == after.kind
+            && before.size == after.size
+            && before.relocs.len() == after.relocs.len()
+            && same_plain_bytes(before, after)
+            && before.relocs.iter().zip(&after.relocs).all(|(a, b)| {
+                a.offset == b.offset && same_kind(a.kind, b.kind) && self.same_target(pairs, a, b)
+            });
+        self.known.insert((old, new), same);
+        same
+    }
+
+    /// Whether two relocations mean the same place.
+    pub(crate) fn same_target(&mut self, pairs: &Comparison, old: &Reloc, new: &Reloc) -> bool {
+        if old.addend != new.addend {
+            return false;
+        }
+        match (old.to, new.to) {
+            (To::Extern(a), To::Extern(b)) => {
+                let (a, b) = (&self.old.externs[a], &self.new.externs[b]);
+                a.name == b.name && a.weak == b.weak
+            }
+            (To::Piece(a), To::Piece(b)) => {
+                let (before, after) = (&self.old.pieces[a], &self.new.pieces[b]);
+                match (before.is_named(), after.is_named()) {
+                    (true, true) => pairs.new_of[a] == Some(b),
+                    (false, false) => self.same(pairs, a, b),
+                    _ => false,
+                }
+            }
+            // A function or variable that moved between files keeps its name.
+            (To::Extern(a), To::Piece(b)) => global(&self.new.pieces[b]) == Some(self.old.externs[a].name),
+            (To::Piece(a), To::Extern(b)) => global(&self.old.pieces[a]) == Some(self.new.externs[b].name),
+            (To::Nowhere, _) | (_, To::Nowhere) => false,
+        }
+    }
+}
+
+fn global<'p>(piece: &'p Piece) -> Option<&'p str> {
+    piece.global_name().map(|name| names::versioned(name.name).0)
+}
+
+/// `call f` is `PC32` from some assemblers and `PLT32` from others.
+pub(crate) fn same_kind(a: u32, b: u32) -> bool {
+    let plain =
+        |kind| if kind == object::elf::R_X86_64_PLT32.0 { object::elf::R_X86_64_PC32.0 } else { kind };
+    plain(a) == plain(b)
+}
+
+/// Whether the bytes outside relocated fields are the same; expects relocations at the same offsets.
+fn same_plain_bytes(a: &Piece, b: &Piece) -> bool {
+    if a.bytes.len() != b.bytes.len() {
+        return false;
+    }
+    let mut at = 0usize;
+    for (left, right) in a.relocs.iter().zip(&b.relocs) {
+        if left.offset != right.offset || left.width() != right.width() {
+            return false;
+        }
+        let Ok(field) = usize::try_from(left.offset) else { return false };
+        let field = field.min(a.bytes.len());
+        if field > at && a.bytes[at..field] != b.bytes[at..field] {
+            return false;
+        }
+        at = at.max(field + left.width() as usize).min(a.bytes.len());
+    }
+    a.bytes[at..] == b.bytes[at..]
+}

@@ -1,0 +1,141 @@
+//! Finding the objects of two builds and pairing them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use object::read::archive::ArchiveFile;
+
+use crate::DiffError;
+
+/// The objects of one build, by the name they are paired by.
+#[derive(Debug, Default)]
+pub(crate) struct Build {
+    files: Vec<Vec<u8>>,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// Relative path, `archive(member)`, or empty where a single object was given.
+    key: String,
+    file: usize,
+    range: std::ops::Range<usize>,
+}
+
+/// The same object in two builds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paired<'d> {
+    /// Name for people.
+    pub(crate) name: &'d str,
+    pub(crate) old: Option<&'d [u8]>,
+    pub(crate) new: Option<&'d [u8]>,
+}
+
+impl Build {
+    /// Reads a relocatable object, an archive, or every one of them below a folder.
+    pub(crate) fn read(path: &Path) -> Result<Self, DiffError> {
+        let mut build = Self::default();
+        let information =
+            fs::metadata(path).map_err(|source| DiffError::Read { path: path.into(), source })?;
+        if information.is_dir() {
+            let mut found = Vec::new();
+            walk(path, &mut found, 0)?;
+            found.sort();
+            for file in found {
+                let relative = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().into_owned();
+                build.add(&file, relative)?;
+            }
+        } else {
+            build.add(path, String::new())?;
+        }
+        if build.members.is_empty() {
+            return Err(DiffError::NoObjects { path: path.into() });
+        }
+        Ok(build)
+    }
+
+    fn add(&mut self, path: &Path, key: String) -> Result<(), DiffError> {
+        let bytes = fs::read(path).map_err(|source| DiffError::Read { path: path.into(), source })?;
+        let damaged = |source| DiffError::Object { name: path.display().to_string(), source };
+        let file = self.files.len();
+        if bytes.starts_with(b"!<arch>\n") {
+            let archive = ArchiveFile::parse(&*bytes).map_err(damaged)?;
+            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+            for member in archive.members() {
+                let member = member.map_err(damaged)?;
+                let name = String::from_utf8_lossy(member.name()).into_owned();
+                let (start, size) = member.file_range();
+                let range = usize::try_from(start)
+                    .ok()
+                    .zip(start.checked_add(size).and_then(|end| usize::try_from(end).ok()))
+                    .map(|(start, end)| start..end);
+                let Some(range) = range.filter(|range| bytes.get(range.clone()).is_some()) else { continue };
+                // Archives may hold several members of one name; the n-th pairs with the n-th.
+                let count = seen.entry(name.clone()).or_default();
+                *count += 1;
+                let label =
+                    if *count > 1 { format!("{key}({name}#{count})") } else { format!("{key}({name})") };
+                self.members.push(Member { key: label, file, range });
+            }
+        } else {
+            self.members.push(Member { key, file, range: 0..bytes.len() });
+        }
+        self.files.push(bytes);
+        Ok(())
+    }
+
+    fn objects(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.members.iter().filter_map(|member| {
+            let bytes = self.files.get(member.file)?.get(member.range.clone())?;
+            Some((member.key.as_str(), bytes))
+        })
+    }
+
+    /// Pairs the objects of two builds by relative path and archive member.
+    pub(crate) fn pair<'d>(old: &'d Self, new: &'d Self, single: &'d str) -> Vec<Paired<'d>> {
+        let mut all: BTreeMap<&str, Paired<'d>> = BTreeMap::new();
+        let label = |key: &'d str| if key.is_empty() { single } else { key };
+        for (key, bytes) in old.objects() {
+            all.insert(key, Paired { name: label(key), old: Some(bytes), new: None });
+        }
+        for (key, bytes) in new.objects() {
+            let entry = all.entry(key).or_insert(Paired { name: label(key), old: None, new: None });
+            entry.new = Some(bytes);
+        }
+        all.into_values().collect()
+    }
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>, depth: usize) -> Result<(), DiffError> {
+    let failed = |source| DiffError::Read { path: folder.into(), source };
+    if depth > 64 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        let path = entry.path();
+        if kind.is_dir() {
+            walk(&path, found, depth + 1)?;
+        } else if path.is_file() && is_object_name(&path) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn is_object_name(path: &Path) -> bool {
+    // `.lo` files of libtool are text; the objects they stand for have their own names.
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("o" | "a") => true,
+        Some("lo") => {
+            let mut magic = [0; 4];
+            fs::File::open(path)
+                .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic))
+                .is_ok_and(|()| magic == *b"\x7fELF")
+        }
+        _ => false,
+    }
+}
