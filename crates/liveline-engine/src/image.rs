@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::continuation::Continuation;
 use crate::layout::{Layout, PAGE};
 use crate::record::{Description, Header, Phase};
-use crate::table::{STUB_SIZE, THUNK_SIZE, stub, thunk};
+use crate::table::{GATE_SIZE, STUB_SIZE, THUNK_SIZE, gate, stub, thunk};
 use crate::unwind_table;
 
 /// Why an image cannot be made for a place.
@@ -60,12 +60,16 @@ pub(crate) struct Shape {
     index_size: u64,
     /// Offsets of symbol table and the rest follow from here.
     loaded_end: u64,
+    /// See [`gate`].
+    sleeps: bool,
 }
 
 impl Shape {
-    /// Lays everything out. `describe` gets the layout of the code and gives the record's description.
+    /// Lays everything out. `describe` gets the layout of the code and gives the record's description;
+    /// `sleeps` is for the [`gate`].
     pub(crate) fn new(
         patch: &Patch,
+        sleeps: bool,
         describe: impl FnOnce(&Layout) -> Description,
     ) -> Result<(Shape, Description), ImageError> {
         let mut layout = Layout::new(patch);
@@ -73,7 +77,7 @@ impl Shape {
         let mut encoded = Vec::new();
         ciborium::into_writer(&description, &mut encoded)
             .map_err(|error| ImageError::Write(error.to_string()))?;
-        let table = table_records(&layout, 0)?;
+        let table = table_records(&layout, 0, sleeps)?;
         let new = eh_frame_section(patch).map_or(&[][..], |section| &section.bytes);
         let records = unwind_table::count(&table)? + unwind_table::count(new)?;
         let eh_frame = layout.rodata_end.next_multiple_of(8);
@@ -88,6 +92,7 @@ impl Shape {
             index,
             index_size,
             loaded_end: index + index_size,
+            sleeps,
         };
         // A trial run with empty contents tells where the file's own tables end.
         let end = shape.write_file(patch, 0, None)?.len() as u64;
@@ -130,12 +135,19 @@ impl Shape {
         let words = base + layout.record + crate::record::HEADER_SIZE;
         let selector = base + layout.record + crate::record::SELECTOR;
         let step = 8 * layout.functions;
+        put(layout.gate, &gate(base + layout.gate, selector, self.sleeps)?);
         for (index, continuation) in inputs.continuations.iter().enumerate() {
             let slot = words + 8 * index as u64;
             put(layout.stub(index), &stub(base + layout.stub(index), slot)?);
             put(
                 layout.thunk(index),
-                &thunk(base + layout.thunk(index), selector, slot + step, slot + 2 * step)?,
+                &thunk(
+                    base + layout.thunk(index),
+                    selector,
+                    slot + step,
+                    slot + 2 * step,
+                    base + layout.gate,
+                )?,
             );
             if let Some(continuation) = continuation {
                 put(layout.continuation(index), &continuation.code);
@@ -159,7 +171,7 @@ impl Shape {
             Some(section) => self.relocate(section, base + self.eh_frame, base, inputs)?,
             None => Vec::new(),
         };
-        bytes.extend(table_records(&self.layout, base)?);
+        bytes.extend(table_records(&self.layout, base, self.sleeps)?);
         bytes.extend([0; 4]);
         Ok(bytes)
     }
@@ -356,8 +368,9 @@ impl Shape {
     }
 }
 
-fn table_records(layout: &Layout, base: u64) -> Result<Vec<u8>, ImageError> {
-    unwind_table::table_records(layout, base).map_err(|error| ImageError::Write(error.to_string()))
+fn table_records(layout: &Layout, base: u64, sleeps: bool) -> Result<Vec<u8>, ImageError> {
+    let gate = gate(base + layout.gate, base + layout.end, sleeps)?;
+    unwind_table::table_records(layout, base, &gate).map_err(|error| ImageError::Write(error.to_string()))
 }
 
 fn eh_frame_section(patch: &Patch) -> Option<&liveline_patch::Section> {
@@ -381,10 +394,11 @@ fn symbol_names(patch: &Patch, layout: &Layout) -> Vec<(String, u64, u64, elf::S
             names.push((symbol.name.clone(), offset, size, kind));
         }
     }
+    names.push(("liveline.gate".to_owned(), layout.gate, GATE_SIZE, elf::STT_FUNC));
     for (index, function) in patch.meta.functions.iter().enumerate() {
         let name = &function.name;
-        names.push((format!("{name}@liveline.stub"), layout.stub(index), STUB_SIZE, elf::STT_FUNC));
-        names.push((format!("{name}@liveline.thunk"), layout.thunk(index), THUNK_SIZE, elf::STT_FUNC));
+        names.push((format!("liveline.stub.{name}"), layout.stub(index), STUB_SIZE, elf::STT_FUNC));
+        names.push((format!("liveline.thunk.{name}"), layout.thunk(index), THUNK_SIZE, elf::STT_FUNC));
     }
     names
 }

@@ -8,7 +8,7 @@ use liveline_patch::{Patch, Place, SectionKind};
 
 use crate::continuation::CONTINUATION_SIZE;
 use crate::record::HEADER_SIZE;
-use crate::table::{STUB_SIZE, THUNK_SIZE};
+use crate::table::{GATE_SIZE, STUB_SIZE, THUNK_SIZE};
 
 /// Size of a page.
 pub(crate) const PAGE: u64 = 4096;
@@ -20,6 +20,8 @@ pub(crate) struct Layout {
     pub(crate) stubs: u64,
     /// First thunk.
     pub(crate) thunks: u64,
+    /// The gate.
+    pub(crate) gate: u64,
     /// First continuation.
     pub(crate) continuations: u64,
     /// Offset of each section of the patch, in its order.
@@ -47,10 +49,12 @@ impl Layout {
         let functions = patch.meta.functions.len() as u64;
         let stubs = Self::STUBS;
         let thunks = stubs + functions * STUB_SIZE;
-        let continuations = thunks + functions * THUNK_SIZE;
+        let gate = thunks + functions * THUNK_SIZE;
+        let continuations = gate + GATE_SIZE;
         let mut layout = Layout {
             stubs,
             thunks,
+            gate,
             continuations,
             sections: vec![0; patch.sections.len()],
             text_end: 0,

@@ -69,8 +69,11 @@ impl<'p> Plan<'p> {
         }
         let (outer, resolvers) = resolve(process, mappings, patch, &loaded)?;
         let installed_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        // A sandbox may kill for a system call it does not know.
+        let sleeps = !process.is_sandboxed();
         let describe = |layout: &Layout| describe(patch, layout, hash, installed_at, &old_bytes);
-        let (shape, description) = Shape::new(patch, describe).map_err(|error| refuse(error.to_string()))?;
+        let (shape, description) =
+            Shape::new(patch, sleeps, describe).map_err(|error| refuse(error.to_string()))?;
         let generation = registry.next_generation();
         let range = loaded.range();
         Ok(Plan { patch, shape, description, bias, range, outer, resolvers, owners, bodies, generation })

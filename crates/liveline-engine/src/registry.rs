@@ -54,6 +54,7 @@ impl Installed {
         let functions = self.header.functions;
         self.thunk(0)
             + crate::table::THUNK_SIZE * functions
+            + crate::table::GATE_SIZE
             + crate::continuation::CONTINUATION_SIZE * index as u64
     }
 

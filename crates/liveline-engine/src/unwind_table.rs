@@ -7,11 +7,16 @@ use gimli::write::{
 };
 use gimli::{BaseAddresses, Encoding, Format, LittleEndian, UnwindSection, X86_64};
 
-use crate::layout::Layout;
-use crate::table::{THUNK_NEW, THUNK_NEW_JUMP, THUNK_OLD_JUMP, THUNK_PUSHED, THUNK_SIZE};
+use iced_x86::{Decoder, DecoderOptions};
 
-/// `.eh_frame` records for the stubs and thunks, with absolute addresses; the same length for every base.
-pub(crate) fn table_records(layout: &Layout, base: u64) -> Result<Vec<u8>, gimli::write::Error> {
+use crate::layout::Layout;
+use crate::table::{
+    GATE_SIZE, THUNK_AGAIN, THUNK_NEW, THUNK_NEW_JUMP, THUNK_OLD_JUMP, THUNK_PUSHED, THUNK_SIZE, THUNK_WAIT,
+};
+
+/// `.eh_frame` records for stubs, thunks and the gate (whose code is `gate`), with absolute addresses; the same
+/// length for every base.
+pub(crate) fn table_records(layout: &Layout, base: u64, gate: &[u8]) -> Result<Vec<u8>, gimli::write::Error> {
     let mut frames = FrameTable::default();
     let encoding = Encoding { format: Format::Dwarf32, version: 1, address_size: 8 };
     let mut cie = CommonInformationEntry::new(encoding, 1, -8, X86_64::RA);
@@ -22,21 +27,50 @@ pub(crate) fn table_records(layout: &Layout, base: u64) -> Result<Vec<u8>, gimli
     let stubs = (layout.thunks - layout.stubs) as u32;
     if stubs != 0 {
         frames.add_fde(cie, FrameDescriptionEntry::new(Address::Constant(base + layout.stubs), stubs));
-        let thunks = (layout.continuations - layout.thunks) as u32;
+        let thunks = (layout.gate - layout.thunks) as u32;
         let mut fde = FrameDescriptionEntry::new(Address::Constant(base + layout.thunks), thunks);
         for thunk in 0..layout.functions as u32 {
             let start = thunk * THUNK_SIZE as u32;
-            let steps =
-                [(0, 8), (THUNK_PUSHED, 16), (THUNK_OLD_JUMP, 8), (THUNK_NEW, 16), (THUNK_NEW_JUMP, 8)];
+            let steps = [
+                (0, 8),
+                (THUNK_PUSHED, 16),
+                (THUNK_OLD_JUMP, 8),
+                (THUNK_NEW, 16),
+                (THUNK_NEW_JUMP, 8),
+                (THUNK_WAIT, 16),
+                (THUNK_AGAIN, 8),
+            ];
             for (offset, cfa) in steps {
                 fde.add_instruction(start + offset, CallFrameInstruction::CfaOffset(cfa));
             }
         }
         frames.add_fde(cie, fde);
     }
+    let mut fde = FrameDescriptionEntry::new(Address::Constant(base + layout.gate), GATE_SIZE as u32);
+    for (offset, cfa) in gate_steps(gate) {
+        fde.add_instruction(offset, CallFrameInstruction::CfaOffset(cfa));
+    }
+    frames.add_fde(cie, fde);
     let mut section = EhFrame(EndianVec::new(LittleEndian));
     frames.write_eh_frame(&mut section)?;
     Ok(section.0.into_vec())
+}
+
+/// How far the frame address is from the stack pointer, along the gate's code: it pushes, loops without moving
+/// the stack pointer, and pops.
+fn gate_steps(gate: &[u8]) -> Vec<(u32, i32)> {
+    let mut steps = Vec::new();
+    let mut cfa = 8;
+    for instruction in &mut Decoder::new(64, gate, DecoderOptions::NONE) {
+        let moved = instruction.stack_pointer_increment();
+        if moved != 0 {
+            cfa -= moved;
+            steps.push((instruction.next_ip() as u32, cfa));
+        }
+    }
+    // Behind the final return there is nothing.
+    steps.pop();
+    steps
 }
 
 /// Why the unwind tables of the new code cannot be indexed.

@@ -370,8 +370,9 @@ impl<'p> Session<'p> {
         let behind = work.entry + BEHIND_SYSCALL;
         let unfinished = |results: &Vec<i64>| CallError::Unfinished { tid, results: results.clone() };
         let mut signal = 0;
-        let mut returning = false;
-        let mut entered = false;
+        // Every system call stops twice; whose it is shows at its entry only.
+        let mut entry = false;
+        let mut ours = false;
         loop {
             match trace::cont_to_syscall(tid, signal) {
                 Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Err(CallError::Ended { tid }),
@@ -391,20 +392,15 @@ impl<'p> Session<'p> {
                 Halt::SystemCall => trace::reap(tid),
             }
             let regs = trace::registers(tid).map_err(failed("PTRACE_GETREGS"))?;
-            if returning {
+            entry = !entry;
+            if entry {
+                // A signal handler that runs on top makes calls of its own.
+                ours = regs.rip == behind && self.on_frame(&regs);
+                *value = regs.rbx;
+            } else if ours && results.len() + 1 == self.frame.records.len() {
                 let whole = Registers { orig_rax: regs.orig_rax, ..self.saved };
                 return if same(&whole, &regs) { Ok(()) } else { Err(CallError::Lost { tid }) };
-            }
-            // A signal handler that runs on top makes calls of its own.
-            let ours = regs.rip == behind && self.on_frame(&regs);
-            if !ours {
-                continue;
-            }
-            entered = !entered;
-            if entered {
-                returning = results.len() + 1 == self.frame.records.len();
-                *value = regs.rbx;
-            } else {
+            } else if ours {
                 results.push(regs.rax as i64);
             }
         }

@@ -5,7 +5,6 @@
 //! system calls; [`unwind`] walks stacks. Every operation on the target passes [`kill_point`], so that tests can
 //! kill the patcher before any one of them: at each, the target must be able to go on by itself.
 
-mod auxv;
 pub mod call;
 mod find;
 mod frame;
@@ -13,6 +12,7 @@ pub mod kill_point;
 mod lock;
 mod mapping;
 mod process;
+mod program;
 mod registers;
 mod restart;
 pub mod seccomp;

@@ -348,7 +348,14 @@ impl Process {
             };
             if n < 0 {
                 let error = io::Error::last_os_error();
-                return if done > 0 { Ok(done) } else { Err(error) };
+                return match error.raw_os_error() {
+                    // The thread-group leader is dead; its memory lives on with the other threads.
+                    Some(libc::ESRCH) if self.is_alive() => {
+                        Ok(done + self.read_ranges_one_by_one(ranges, &mut buffer[done..]))
+                    }
+                    _ if done > 0 => Ok(done),
+                    _ => Err(error),
+                };
             }
             done += n as usize;
             if (n as usize) < want {
@@ -356,6 +363,18 @@ impl Process {
             }
         }
         Ok(done)
+    }
+
+    fn read_ranges_one_by_one(&self, ranges: &[(u64, usize)], buffer: &mut [u8]) -> usize {
+        let mut done = 0;
+        for &(address, length) in ranges {
+            let Some(part) = buffer.get_mut(done..done + length) else { break };
+            if self.read(address, part).is_err() {
+                break;
+            }
+            done += length;
+        }
+        done
     }
 
     /// /proc/PID/task - the ids of its threads, the ended ones that nobody collected included.

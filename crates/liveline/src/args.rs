@@ -12,7 +12,7 @@ use liveline_patch::Requirement;
 /// A patch is made from two builds of a program (`liveline diff`) and put into its running processes
 /// (`liveline apply`), which need no preparation. `liveline demo` shows it all in half a minute.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Liveline {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -69,7 +69,7 @@ pub(crate) struct DiffArgs {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Version of the patch
-    #[arg(long, default_value = "1", id = "patch_version", value_name = "VERSION")]
+    #[arg(long, default_value = "1", value_name = "VERSION")]
     pub(crate) version: String,
     /// A patch that must be in the process first; may be given several times
     #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]

@@ -202,7 +202,7 @@ pub(crate) fn locate(layout: &[(u64, u64, usize)], offset: i64) -> Option<usize>
     let after = layout.partition_point(|(start, _, _)| *start <= offset);
     let (start, end, piece) = *layout.get(after.checked_sub(1)?)?;
     // One past the end, where nothing follows directly, still means the piece before.
-    (offset < end || offset == end || start == offset).then_some(piece)
+    (offset <= end || start == offset).then_some(piece)
 }
 
 /// Whether a relocation is that of a direct call or jump.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
-use crate::command::{apply_now, run_command, text};
+use crate::command::{apply_now, exit, liveline, run_command, text};
 use crate::patch::{server, server_and_patch, server_patch};
 use crate::process::Process;
 use crate::{Outcome, trial};
@@ -24,8 +24,14 @@ fn gdb_backtrace() -> Outcome {
     let pid = process.pid();
     apply_now(&patch.path, pid)?;
     process.expect("park", "parked", "in the new code")?;
+    let pid_word = pid.to_string();
+    let symbols = liveline(&["status", "--pid", &pid_word, "--gdb"])?.expect(exit::DONE)?;
     let mut gdb = Command::new("gdb");
-    gdb.args(["-nx", "-batch", "-p", &pid.to_string(), "-ex", "thread apply all backtrace"]);
+    gdb.args(["-nx", "-batch", "-p", &pid_word]);
+    for line in symbols.out.lines() {
+        gdb.args(["-ex", line]);
+    }
+    gdb.args(["-ex", "thread apply all backtrace"]);
     let run = run_command(&mut gdb)?.expect(0)?;
     let frames: Vec<_> = run.out.lines().filter(|line| line.starts_with('#')).collect();
     let position = |name: &str| frames.iter().position(|frame| frame.contains(name));

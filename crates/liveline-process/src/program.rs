@@ -1,4 +1,4 @@
-//! The auxiliary vector: what the kernel told the program when it started.
+//! The program a process runs: where it began, and whether it is sandboxed.
 
 use std::fs;
 use std::io;
@@ -18,5 +18,13 @@ impl Process {
         entry
             .map(|[_, value]| value)
             .ok_or_else(|| io::Error::other("the auxiliary vector names no entry point"))
+    }
+}
+
+impl Process {
+    /// /proc/PID/status, Seccomp - whether a system call may be forbidden to it; yes if it can't be told.
+    pub fn is_sandboxed(&self) -> bool {
+        let status = crate::task::status(&self.path());
+        !status.is_ok_and(|status| crate::task::status_field(&status, "Seccomp") == Some("0"))
     }
 }
