@@ -50,6 +50,9 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     let (mut ours, mut theirs, mut changed) = (vec![], vec![], 0);
     for _ in 0..ROUNDS {
         let diff = tool.diff(&request).tried("liveline diff")?;
+        if !diff.patch || !patch.is_file() {
+            return Err(Failure("liveline diff made no patch of redis's security fixes".into()));
+        }
         ours.push(diff.command_ms);
         changed = diff.verdicts.iter().filter(|v| v.verdict == "changed").count();
         theirs.push(objdump(&both)?);
