@@ -13,7 +13,7 @@ use crate::record::Phase;
 use crate::recover::tidy;
 use crate::registry::{Installed, Registry};
 use crate::safe_point::Forbidden;
-use crate::switch;
+use crate::switch::Direction;
 
 /// Bases tried before it is given up that a place can be kept.
 const PLACES: usize = 8;
@@ -162,17 +162,10 @@ fn warm(operation: &Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(),
 fn commit(operation: &mut Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(), Problem> {
     warm(operation, plan, image)?;
     let forbidden = forbidden(operation, plan);
-    let process = operation.process;
     let index = operation.registry.patches.len();
     let installed = Installed { header: image.header, description: plan.description.clone() };
     operation.registry.patches.push(installed);
-    operation.at_safe_point(&forbidden, |registry| {
-        let switched = switch::engage(process, registry, index)
-            .and_then(|()| switch::select(process, &mut registry.patches[index], true));
-        // Where the store was not reached this takes everything back, where it was this tidies up.
-        let settled = switch::settle(process, registry);
-        switched.and(settled)
-    })
+    operation.turn(forbidden, index, Direction::In)
 }
 
 /// The code that is about to lose its meaning: what runs now of each function.
@@ -192,8 +185,6 @@ fn forbidden(operation: &Operation<'_>, plan: &Plan<'_>) -> Forbidden {
             forbidden.piece(start, start + part.size, &part.name);
         }
     }
-    registry.forbid_tables(&mut forbidden);
-    forbidden.prepare(operation.process, &operation.mappings);
     forbidden
 }
 

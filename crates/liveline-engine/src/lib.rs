@@ -25,6 +25,7 @@ mod status;
 mod switch;
 mod symbolize;
 mod table;
+mod turn;
 mod unwind_table;
 
 pub use apply::apply;

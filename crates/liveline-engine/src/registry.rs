@@ -9,7 +9,7 @@ use liveline_process::{Mapping, MemoryError, Process};
 use crate::image::description_check;
 use crate::record::{Description, HEADER_SIZE, Header, Phase, Replaced};
 use crate::safe_point::Forbidden;
-use crate::table::{DETOUR_SIZE, STUB_SIZE, detour_target};
+use crate::table::{CLOSED, DETOUR_SIZE, NEW, STUB_SIZE, THUNK_DECIDED, THUNK_WAIT, detour_target};
 
 /// How the name of every image's file ends, named file or memfd.
 pub(crate) const FILE_SUFFIX: &str = ".liveline";
@@ -29,7 +29,7 @@ pub(crate) struct Installed {
 impl Installed {
     /// Whether its new code is the one that counts.
     pub(crate) fn committed(&self) -> bool {
-        self.header.selector != 0
+        self.header.selector % CLOSED == NEW
     }
 
     /// Run-time address of the detour of function `index`.
@@ -198,12 +198,17 @@ impl Registry {
         all
     }
 
-    /// Forbids thunks and continuations: who stands there has decided where to go, but has not gone yet.
+    /// Forbids thunks and continuations: who stands there has decided where to go, but has not gone yet. Who
+    /// waits in the gate has not.
     pub(crate) fn forbid_tables(&self, forbidden: &mut Forbidden) {
         for installed in &self.patches {
-            let end = installed.continuation(installed.description.functions.len());
             let name = format!("update table of patch {}", installed.description.name);
-            forbidden.piece(installed.thunk(0), end, &name);
+            let functions = installed.description.functions.len();
+            for index in 0..functions {
+                let thunk = installed.thunk(index);
+                forbidden.piece(thunk + u64::from(THUNK_DECIDED), thunk + u64::from(THUNK_WAIT), &name);
+            }
+            forbidden.piece(installed.continuation(0), installed.continuation(functions), &name);
         }
     }
 

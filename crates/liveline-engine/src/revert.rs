@@ -5,7 +5,7 @@ use crate::outcome::{Outcome, Problem, State};
 use crate::record::Phase;
 use crate::recover::tidy;
 use crate::safe_point::Forbidden;
-use crate::switch;
+use crate::switch::Direction;
 
 /// Takes the patch of this name out of one process. [`State::Clean`] if it is not in.
 pub fn revert(pid: i32, name: &str, options: Options) -> Outcome {
@@ -41,15 +41,7 @@ fn run(operation: &mut Operation<'_>, name: &str) -> Result<(), Problem> {
     }
     let mut forbidden = Forbidden::default();
     installed.forbid_all(&mut forbidden);
-    registry.forbid_tables(&mut forbidden);
-    forbidden.prepare(operation.process, &operation.mappings);
-    let process = operation.process;
-    operation.at_safe_point(&forbidden, |registry| {
-        let switched = switch::disengage(process, registry, index)
-            .and_then(|()| switch::select(process, &mut registry.patches[index], false));
-        let settled = switch::settle(process, registry);
-        switched.and(settled)
-    })?;
+    operation.turn(forbidden, index, Direction::Out)?;
     operation.outcome.state = State::Reverted;
     operation.outcome.functions = functions;
     Ok(())

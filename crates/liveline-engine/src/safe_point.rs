@@ -104,6 +104,8 @@ pub(crate) struct Obstacle {
     pub(crate) function: Option<String>,
     /// Why its stack cannot be judged, otherwise.
     pub(crate) why: Option<String>,
+    /// It sleeps in a system call, so letting it run on would not move it.
+    pub(crate) asleep: bool,
     /// Instruction pointer and return addresses, innermost first, as far as they could be followed.
     pub(crate) frames: Vec<u64>,
 }
@@ -111,16 +113,16 @@ pub(crate) struct Obstacle {
 /// Looks at held threads.
 pub(crate) struct Inspector<'a> {
     pub(crate) process: &'a Process,
-    pub(crate) mappings: Vec<Mapping>,
+    pub(crate) mappings: &'a [Mapping],
     pub(crate) forbidden: &'a Forbidden,
     /// Reading all unwind tables takes milliseconds: done when first needed, and never while threads are held.
-    pub(crate) unwinder: Option<Unwinder>,
+    pub(crate) unwinder: Option<&'a Unwinder>,
 }
 
 impl Inspector<'_> {
     /// Threads in the way of a switch, `ControlFlow::Break` if unwind tables must be read first.
     pub(crate) fn look(&self, stop: &Stop<'_>) -> ControlFlow<(), Vec<Obstacle>> {
-        let Ok(stacks) = stop.read_stacks(&self.mappings, SCAN_LIMIT) else { return ControlFlow::Break(()) };
+        let Ok(stacks) = stop.read_stacks(self.mappings, SCAN_LIMIT) else { return ControlFlow::Break(()) };
         let mut obstacles = Vec::new();
         for (thread, stack) in stop.threads().iter().zip(&stacks) {
             if let Some(function) = self.forbidden.at(thread.regs.rip)
@@ -131,10 +133,11 @@ impl Inspector<'_> {
                     tid: thread.tid,
                     function,
                     why: None,
+                    asleep: thread.regs.system_call().is_some(),
                     frames: vec![thread.regs.rip],
                 });
             } else if !self.clear_by_scan(thread, stack) {
-                match &self.unwinder {
+                match self.unwinder {
                     None => return ControlFlow::Break(()),
                     Some(unwinder) => obstacles.extend(self.walk(unwinder, thread, stack)),
                 }
@@ -185,6 +188,7 @@ impl Inspector<'_> {
             tid: thread.tid,
             function: inside.clone(),
             why: why.filter(|_| inside.is_none()),
+            asleep: thread.regs.system_call().is_some(),
             frames,
         })
     }

@@ -1,6 +1,6 @@
-//! The switch: one store that decides which code counts, and the tidying before and after it.
+//! The switch: one store that decides which code counts, and what is written before and after it.
 //!
-//! [`settle`] is the only place that writes slots and detours of patches that count. Apply and revert call it
+//! [`engage`] turns the functions to their thunks, [`select`] makes the store, [`settle`] tidies up. [`settle`] is the only place that writes slots and detours of patches that count. Apply and revert call it
 //! right behind their store, recovery calls it for whoever was killed: it looks at the selectors and makes every
 //! slot, detour and phase agree with them. Running it twice does nothing the second time.
 
@@ -8,13 +8,48 @@ use liveline_process::{MemoryError, Process};
 
 use crate::record::{PHASE, Phase, SELECTOR};
 use crate::registry::{Installed, Owner, Registry};
-use crate::table::{DETOUR_SIZE, detour};
+use crate::table::{CLOSED, DETOUR_SIZE, NEW, OLD, detour};
 
-/// Writes the selector of a record: the commit (1) or the revert (0).
-pub(crate) fn select(process: &Process, installed: &mut Installed, new: bool) -> Result<(), MemoryError> {
-    process.write(installed.header.record() + SELECTOR, &u64::from(new).to_le_bytes())?;
-    installed.header.selector = u64::from(new);
+/// Writes the selector of a record: the commit ([`NEW`]), the revert ([`OLD`]), or the gate before either.
+///
+/// The values differ in one byte only, so that no thread can see a torn one.
+pub(crate) fn select(process: &Process, installed: &mut Installed, selector: u64) -> Result<(), MemoryError> {
+    process.write(installed.header.record() + SELECTOR, &selector.to_le_bytes())?;
+    installed.header.selector = selector;
     Ok(())
+}
+
+/// Which way a patch is turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// New code in place of the old.
+    In,
+    /// The old code again.
+    Out,
+}
+
+impl Direction {
+    /// The selector before, and after.
+    pub(crate) fn selectors(self) -> (u64, u64) {
+        match self {
+            Direction::In => (OLD, NEW),
+            Direction::Out => (NEW, OLD),
+        }
+    }
+}
+
+/// Turns the functions of patch `index` to its thunks, which go on as before until the selector changes. All
+/// threads must be held, none within the first bytes of a function that has no detour yet.
+pub(crate) fn engage(
+    process: &Process,
+    registry: &mut Registry,
+    index: usize,
+    direction: Direction,
+) -> Result<(), MemoryError> {
+    match direction {
+        Direction::In => engage_in(process, registry, index),
+        Direction::Out => engage_out(process, registry, index),
+    }
 }
 
 /// Writes the phase of a record.
@@ -49,9 +84,8 @@ pub(crate) fn live(process: &Process, registry: &Registry, detour: u64) -> Resul
     Ok(Some(Live { owner, slot, holds: process.read_word(slot)? }))
 }
 
-/// Turns every function of patch `index` to its thunk, which still leads to the old code: detours that are
-/// missing are written, slots that other patches own are taken over. All threads must be held.
-pub(crate) fn engage(process: &Process, registry: &mut Registry, index: usize) -> Result<(), MemoryError> {
+/// Detours that are missing are written, slots that other patches own are taken over.
+fn engage_in(process: &Process, registry: &mut Registry, index: usize) -> Result<(), MemoryError> {
     set_phase(process, &mut registry.patches[index], Phase::Staged)?;
     let installed = &registry.patches[index];
     for function in 0..installed.description.functions.len() {
@@ -76,9 +110,8 @@ pub(crate) fn engage(process: &Process, registry: &mut Registry, index: usize) -
     Ok(())
 }
 
-/// Turns the functions of a committed patch, where it is the newest, back to their thunks and tells the thunks
-/// what lies below. All threads must be held.
-pub(crate) fn disengage(process: &Process, registry: &Registry, index: usize) -> Result<(), MemoryError> {
+/// Where the patch is the newest, its thunks are told what lies below and put in.
+fn engage_out(process: &Process, registry: &Registry, index: usize) -> Result<(), MemoryError> {
     let installed = &registry.patches[index];
     for function in 0..installed.description.functions.len() {
         let at = installed.detour(function);
@@ -117,6 +150,10 @@ pub(crate) fn settle(process: &Process, registry: &mut Registry) -> Result<(), M
         }
     }
     for installed in &mut registry.patches {
+        if installed.header.selector >= CLOSED {
+            let open = installed.header.selector % CLOSED;
+            select(process, installed, open)?;
+        }
         let phase = match (installed.committed(), installed.header.phase) {
             (true, _) => Phase::Active,
             (false, Phase::Mapped) => Phase::Mapped,

@@ -34,7 +34,9 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         let mut running = Running { child, answers, program, _folder: folder };
-        running.ask();
+        let mut ready = String::new();
+        running.answers.read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
         running
     }
 
@@ -218,6 +220,32 @@ fn status_tells_what_is_in_and_nothing_stays_afterwards() {
     assert_eq!((status.patches[0].name.as_str(), status.patches[0].state), ("ten", "active"));
     expect(target.revert("ten"), State::Reverted);
     assert!(liveline_engine::status(target.pid()).patches.is_empty());
+}
+
+#[test]
+fn threads_that_sleep_inside_and_come_straight_back_are_waited_for() {
+    for (threads, sleep) in [("1", "3000"), ("1", "50000"), ("2", "2000")] {
+        let mut target = Running::start(&["-DSLEEPS"], &[threads, "0", sleep]);
+        let patch = target.patch("ten", &["first"], 10);
+        let outcome = expect(target.apply(&patch), State::Applied);
+        println!("{threads} threads, {sleep} us: {} looks, {} ms", outcome.attempts, outcome.apply_ms);
+        assert_eq!(target.ask()[..3], [10, 1, 0]);
+        expect(target.revert("ten"), State::Reverted);
+    }
+}
+
+#[test]
+fn a_thread_that_stays_inside_is_named_and_nothing_changes() {
+    let mut target = Running::start(&["-DSLEEPS"], &["1", "0", "900000000"]);
+    let patch = target.patch("ten", &["first"], 10);
+    let options = Options { timeout: std::time::Duration::from_millis(600), ..Options::default() };
+    let outcome = liveline_engine::apply(target.pid(), &patch, &patch.encode().unwrap(), options);
+    let outcome = expect(outcome, State::Timeout);
+    let blocker = &outcome.blockers[0];
+    assert_eq!((blocker.function.as_str(), blocker.thread.as_str()), ("first", "pair"));
+    assert!(blocker.backtrace.iter().any(|frame| frame.starts_with("worker")), "{blocker:?}");
+    assert!(liveline_engine::status(target.pid()).patches.is_empty());
+    drop(target.child.kill());
 }
 
 #[test]

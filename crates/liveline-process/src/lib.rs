@@ -6,6 +6,7 @@
 //! kill the patcher before any one of them: at each, the target must be able to go on by itself.
 
 pub mod call;
+mod emerge;
 mod find;
 mod frame;
 pub mod kill_point;
@@ -23,6 +24,7 @@ mod trace;
 pub mod unwind;
 
 pub use call::{Arg, CallError, CallReport, SystemCall};
+pub use emerge::Emerged;
 pub use find::{all_processes, processes_running};
 pub use lock::{Lock, LockError};
 pub use mapping::Mapping;

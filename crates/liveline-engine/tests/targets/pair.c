@@ -1,12 +1,20 @@
 /* Two functions that must change together: each loop takes one answer of each and counts mixtures.
-   A line on standard input asks for the state: "a b mixtures loops". */
+   A line on standard input asks for the state: "a b mixtures loops". Arguments: threads, microseconds between calls, microseconds that first() sleeps. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-__attribute__((noinline, noclone)) int first(int x) { __asm__ volatile("" : "+r"(x)); return x + 1; }
+static long inside;
+__attribute__((noinline, noclone)) int first(int x)
+{
+    __asm__ volatile("" : "+r"(x));
+#ifdef SLEEPS
+    if (inside) usleep(inside);
+#endif
+    return x + 1;
+}
 __attribute__((noinline, noclone)) int second(int x) { __asm__ volatile("" : "+r"(x)); return x + 1; }
 
 static volatile long loops, mixtures;
@@ -29,6 +37,7 @@ int main(int argc, char **argv)
 {
     int threads = argc > 1 ? atoi(argv[1]) : 1;
     long pause = argc > 2 ? atol(argv[2]) : 0;
+    inside = argc > 3 ? atol(argv[3]) : 0;
     for (int i = 0; i < threads; i++) {
         pthread_t thread;
         pthread_attr_t attributes;
@@ -37,6 +46,8 @@ int main(int argc, char **argv)
         if (pthread_create(&thread, &attributes, worker, (void *)pause)) return 1;
     }
     char line[64];
+    puts("ready");
+    fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         printf("%d %d %ld %ld\n", first(0), second(0), mixtures, loops);
         fflush(stdout);
