@@ -48,7 +48,12 @@ pub(crate) enum Where {
         open: bool,
     },
     /// What an IFUNC resolver chose, in this word.
-    Chosen { slot: u64, name: String },
+    Chosen {
+        slot: u64,
+        name: String,
+        /// The word may hold a binder's address until the first call: good for calls only.
+        lazy: bool,
+    },
     /// Another module.
     Import { name: String, version: Option<String>, weak: bool },
     /// A thread-local of the target: its offset in the image.
@@ -190,8 +195,10 @@ impl<'d> World<'d> {
     }
 
     fn chosen(&self, resolver: u64, name: &str) -> Result<Where, String> {
-        match self.program.indirect_slot(resolver) {
-            Some(slot) => Ok(Where::Chosen { slot, name: name.to_owned() }),
+        let slots = self.program.slots(name);
+        let found = self.program.indirect_slot(resolver).or(slots.data).map(|slot| (slot, false));
+        match found.or(slots.jump.map(|slot| (slot, true))) {
+            Some((slot, lazy)) => Ok(Where::Chosen { slot, name: name.to_owned(), lazy }),
             None => Err(format!(
                 "{name} is chosen at start-up (IFUNC) and the target never asked for it; call another function"
             )),

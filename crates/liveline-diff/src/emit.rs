@@ -213,7 +213,7 @@ impl<'w, 'd> Emitter<'w, 'd> {
                     _ => self.maker.target(address, &name),
                 }
             }
-            Where::Chosen { slot, name } => self.stub_through(slot, &name),
+            Where::Chosen { slot, name, .. } => self.stub_through(slot, &name),
             Where::Import { name, version, weak } => {
                 return self.import(key, piece, reloc, kind, branch, (&name, version, weak));
             }
@@ -336,7 +336,12 @@ impl<'w, 'd> Emitter<'w, 'd> {
                     }
                 }
             }
-            Where::Chosen { slot, name } => (self.maker.target(slot, &format!("{name}@got")), 0),
+            Where::Chosen { slot, name, lazy } if lazy && !goes => {
+                let stub = self.stub_through(slot, &name);
+                let word = self.maker.word(Key::Target(slot), stub, 0);
+                (self.maker.got(), word as i64)
+            }
+            Where::Chosen { slot, name, .. } => (self.maker.target(slot, &format!("{name}@got")), 0),
             Where::Import { name, version, weak } => {
                 let slots = program.slots(&name);
                 match slots.data.or(slots.jump.filter(|_| goes)) {
@@ -459,7 +464,7 @@ impl Emitter<'_, '_> {
         match self.world.outer(symbol.name, symbol.weak, symbol.hidden)? {
             Where::Here(pair, piece) => self.include((pair, piece)).map_err(|refusal| refusal.reason),
             Where::At { address, name, .. } => Ok(self.maker.target(address, &name)),
-            Where::Chosen { slot, name } => Ok(self.stub_through(slot, &name)),
+            Where::Chosen { slot, name, .. } => Ok(self.stub_through(slot, &name)),
             Where::Import { name, version, weak } => {
                 Ok(self.import_stub(&name, Place::Import { version, weak }))
             }

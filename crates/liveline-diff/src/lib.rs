@@ -47,7 +47,7 @@ pub struct Request {
 }
 
 /// What came of a comparison.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The patch; none if nothing is to be replaced, or something was refused.
     pub patch: Option<Patch>,

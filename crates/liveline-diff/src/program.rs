@@ -62,6 +62,9 @@ pub(crate) struct ThreadWords {
     /// Offset in the TLS image → TLS descriptor.
     descriptors: BTreeMap<i64, u64>,
     module: Option<u64>,
+    /// The same for an exported thread-local: right unless the program interposes that.
+    lent: Option<u64>,
+    lent_offset: Option<(i64, u64)>,
 }
 
 impl ThreadWords {
@@ -72,7 +75,7 @@ impl ThreadWords {
 
     /// Some word with a thread-pointer offset, and whose.
     pub(crate) fn any_offset(&self) -> Option<(i64, u64)> {
-        self.offsets.iter().next().map(|(value, slot)| (*value, *slot))
+        self.offsets.iter().next().map(|(value, slot)| (*value, *slot)).or(self.lent_offset)
     }
 
     /// The descriptor of a thread-local.
@@ -82,7 +85,7 @@ impl ThreadWords {
 
     /// A word with the module's number.
     pub(crate) fn module(&self) -> Option<u64> {
-        self.module
+        self.module.or(self.lent)
     }
 }
 
@@ -169,14 +172,21 @@ impl<'d> Program<'d> {
         }
         for relocation in &self.module.relocations {
             let own = relocation.symbol.map(|index| &self.module.dynamic_symbols[index]);
-            // A symbol that others may interpose may be another module's in the end.
-            if own.is_none_or(|symbol| symbol.defined && symbol.protected) {
+            if own.is_none_or(|symbol| symbol.defined) {
                 let value = own.map_or(0, |symbol| symbol.address as i64).wrapping_add(relocation.addend);
+                // A symbol that others may interpose may be another module's in the end: the last choice.
+                let lent = own.is_some_and(|symbol| !symbol.protected);
                 let words = &mut self.thread_words;
                 match elf::RelocationType(relocation.kind) {
-                    elf::R_X86_64_TPOFF64 => _ = words.offsets.insert(value, relocation.address),
-                    elf::R_X86_64_TLSDESC => _ = words.descriptors.insert(value, relocation.address),
-                    elf::R_X86_64_DTPMOD64 => words.module = words.module.or(Some(relocation.address)),
+                    elf::R_X86_64_TPOFF64 if !lent => _ = words.offsets.insert(value, relocation.address),
+                    elf::R_X86_64_TLSDESC if !lent => _ = words.descriptors.insert(value, relocation.address),
+                    elf::R_X86_64_DTPMOD64 if !lent => {
+                        words.module = words.module.or(Some(relocation.address))
+                    }
+                    elf::R_X86_64_DTPMOD64 => words.lent = words.lent.or(Some(relocation.address)),
+                    elf::R_X86_64_TPOFF64 => {
+                        words.lent_offset = words.lent_offset.or(Some((value, relocation.address)))
+                    }
                     _ => {}
                 }
             }

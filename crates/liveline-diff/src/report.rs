@@ -32,10 +32,25 @@ pub fn diff(request: &Request) -> Result<Report, DiffError> {
     let twin = debug.as_ref().map(|(path, data)| (path.as_path(), &**data));
     let program = Program::read(&request.target, &data, twin)?;
     let single = request.old.file_name().and_then(|name| name.to_str()).unwrap_or("object").to_owned();
-    let pairs = read_pairs(&Build::pair(&old, &new, &single), &program)?;
+    let pairs = match read_pairs(&Build::pair(&old, &new, &single), &program) {
+        Err(error @ (DiffError::Lto { .. } | DiffError::NotX86 { .. })) => return Ok(refusal(&error)),
+        pairs => pairs?,
+    };
     let mut work = Work::new(program, pairs);
     work.judge();
     work.finish(request)
+}
+
+/// The report on objects that hold nothing to compare.
+fn refusal(error: &DiffError) -> Report {
+    let (DiffError::Lto { name } | DiffError::NotX86 { name }) = error else { return Report::default() };
+    let verdict = Verdict {
+        object: name.clone(),
+        symbol: String::new(),
+        verdict: VerdictKind::Refused,
+        reason: error.to_string(),
+    };
+    Report { verdicts: vec![verdict], refused: true, objects: 1, ..Report::default() }
 }
 
 /// Reads and compares all pairs on all processors.

@@ -259,7 +259,11 @@ fn extern_fits(program: &Program, name: &str, weak: bool, seen: Seen) -> bool {
             through(slot)
                 || program.word(slot).is_some_and(|word| known.contains(&word))
                 || (weak && known.is_empty())
-                || program.global(name).is_some_and(|symbol| symbol.kind == SymbolKind::Tls)
+                || program
+                    .global(name)
+                    .into_iter()
+                    .chain(program.locals(name))
+                    .any(|symbol| symbol.kind == SymbolKind::Tls)
         }
         Seen::Thread(offset) => known.iter().any(|value| program.thread_offset(*value) == Some(offset)),
     }
