@@ -389,7 +389,7 @@ impl<'p> Session<'p> {
                     continue;
                 }
                 Halt::Interrupted | Halt::Other => continue,
-                Halt::SystemCall => trace::reap(tid),
+                Halt::SystemCall => trace::consume(tid),
             }
             let regs = trace::registers(tid).map_err(failed("PTRACE_GETREGS"))?;
             entry = !entry;
@@ -444,7 +444,7 @@ struct LetGo {
 impl Drop for LetGo {
     fn drop(&mut self) {
         if trace::detach(self.tid, 0).is_err() {
-            trace::reap(self.tid);
+            drop(trace::wait(self.tid, Instant::now() + PATIENCE));
         }
     }
 }

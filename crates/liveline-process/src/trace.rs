@@ -2,10 +2,12 @@
 //! writes only into the buffer it is given.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::kill_point;
 use crate::registers::Registers;
+use crate::task;
 
 pub(crate) const EVENT_STOP: i32 = 128;
 const PEEKSIGINFO_SHARED: u32 = 1;
@@ -207,11 +209,33 @@ pub(crate) fn look(tid: i32) -> io::Result<Option<Halt>> {
     }))
 }
 
-/// waitpid(WNOHANG|__WALL) - consumes what [`look`] saw: a dead thread is released.
+/// waitpid(WNOHANG|__WALL) - releases a dead thread that [`look`] saw. Until its tracer does so,
+/// nobody else is told of the end of a thread; only a child of our own is left to whoever started it.
 pub(crate) fn reap(tid: i32) {
+    let status = task::status(Path::new(&format!("/proc/{tid}"))).unwrap_or_default();
+    let number = |name| task::status_field(&status, name).and_then(|n| n.parse::<i32>().ok());
+    let dead = task::status_field(&status, "State").is_some_and(|s| s.starts_with('Z'));
+    if dead && number("Tgid") == Some(tid) && number("PPid") == Some(std::process::id() as i32) {
+        return;
+    }
+    consume(tid);
+}
+
+/// waitpid(WNOHANG|__WALL) - consumes a stop that [`look`] saw.
+pub(crate) fn consume(tid: i32) {
     let mut status = 0;
     // SAFETY: `status` is alive for the call.
     unsafe { libc::waitpid(tid, &raw mut status, libc::WNOHANG | libc::__WALL) };
+}
+
+/// Waits for the ends of threads that SIGKILL has hit while they were held, the thread-group leader last since
+/// it is reported only after all others. Bounded: what is not over soon is left to the end of this thread.
+pub(crate) fn await_ends(mut tids: Vec<i32>, leader: i32) {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    tids.sort_unstable_by_key(|&tid| tid == leader);
+    for tid in tids {
+        drop(wait(tid, deadline));
+    }
 }
 
 /// Waits until the thread has stopped or is gone; None when the deadline passes first.

@@ -6,18 +6,18 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use liveline_process::Process;
 
-static COMPILER: Mutex<()> = Mutex::new(());
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Compiles `tests/targets/NAME.c`; the path of the program.
 pub(crate) fn compile(name: &str, flags: &[&str]) -> PathBuf {
-    let _one_at_a_time = COMPILER.lock().unwrap_or_else(|e| e.into_inner());
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let out = dir.join(format!("{name}{}-{}", flags.concat().replace(['/', '='], "_"), std::process::id()));
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let out = dir.join(format!("{name}-{}-{number}", std::process::id()));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/targets").join(format!("{name}.c"));
     let status = Command::new("cc")
         .args(["-O2", "-Wall", "-pthread"])
@@ -47,9 +47,8 @@ impl Target {
     }
 
     pub(crate) fn start_with(name: &str, flags: &[&str], args: &[&str]) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let program = compile(name, flags);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let counters_path =
             PathBuf::from(format!("/dev/shm/liveline-{name}-{}-{number}", std::process::id()));
         let counters = File::create_new(&counters_path).expect("a file for counters");
@@ -115,7 +114,7 @@ impl Drop for Target {
     }
 }
 
-/// The helper program (`tests/probe/main.rs`).
+/// The helper program (`tests/support/probe.rs`).
 pub(crate) fn probe() -> Command {
     Command::new(env!("CARGO_BIN_EXE_liveline-probe"))
 }

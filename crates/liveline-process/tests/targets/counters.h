@@ -21,9 +21,9 @@ static void counters_open(const char *path) {
     if (counter == MAP_FAILED) exit(9);
 }
 
-static void add(int n) { __atomic_add_fetch(&counter[n], 1, __ATOMIC_RELAXED); }
+static inline void add(int n) { __atomic_add_fetch(&counter[n], 1, __ATOMIC_RELAXED); }
 
-static void ready(void) { puts("ready"); fflush(stdout); }
+static inline void ready(void) { puts("ready"); fflush(stdout); }
 
 static inline int64_t now_us(void) {
     struct timespec t;
