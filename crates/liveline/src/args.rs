@@ -49,9 +49,11 @@ pub(crate) enum Command {
     },
 }
 
-/// Old and new are folders, archives or single objects, compiled with -g -ffunction-sections -fdata-sections and
-/// otherwise as the running program was. The old ones must be the running program: that is proved, not assumed.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Old and new are compiled with -g -ffunction-sections -fdata-sections and otherwise as the \
+                        running program was. The old objects must be the running program: that is proved, not assumed."
+)]
 pub(crate) struct DiffArgs {
     /// Objects of the program as it runs: an object, an archive, or a folder of them
     #[arg(long, value_name = "PATH")]
@@ -104,8 +106,11 @@ pub(crate) struct Selection {
     pub(crate) exe: Option<PathBuf>,
 }
 
-/// Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace; \
+                        CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first."
+)]
 pub(crate) struct ApplyArgs {
     /// The patch file
     #[arg(value_name = "FILE.llp")]
@@ -149,9 +154,11 @@ pub(crate) struct RecoverArgs {
     pub(crate) json: bool,
 }
 
-/// Reads the processes' own registry; stops and changes nothing. Without --pid or --exe: every process that
-/// holds a patch.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Reads the processes' own registry; stops and changes nothing. Without --pid or --exe: every \
+                        process that holds a patch."
+)]
 pub(crate) struct StatusArgs {
     /// A process; may be given several times, or several after one --pid
     #[arg(long, value_name = "PID", num_args = 1.., action = clap::ArgAction::Append, conflicts_with = "exe")]

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Said where `--exe` finds no process.
+pub(crate) const NOBODY: &str = "nothing to do: no process that you may look at runs it or has it mapped";
+
 /// Prints a line; a reader that has gone away is no error of ours.
 pub(crate) fn line(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
@@ -27,6 +30,11 @@ pub(crate) fn table(headings: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headings);
     table
+}
+
+/// A process for a person: pid and name, the pid alone once it is gone.
+pub(crate) fn process(pid: i32, program: &str) -> String {
+    if program.is_empty() { pid.to_string() } else { format!("{pid} ({program})") }
 }
 
 /// A time in the unit that fits.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 
-/// The processes that a command names, each once.
+/// The processes that a command names, each once; none if nobody runs the program.
 pub(crate) fn processes(pids: &[i32], exe: Option<&Path>) -> Result<Vec<i32>, Failure> {
     let Some(exe) = exe else {
         let mut unique = Vec::new();
@@ -15,10 +15,5 @@ pub(crate) fn processes(pids: &[i32], exe: Option<&Path>) -> Result<Vec<i32>, Fa
         }
         return Ok(unique);
     };
-    let found = liveline_process::processes_running(exe).map_err(|error| Failure::file(exe, error))?;
-    if found.is_empty() {
-        let message = format!("no process that you may look at runs {} or has it mapped", exe.display());
-        return Err(Failure::new(Code::Nothing, message));
-    }
-    Ok(found)
+    liveline_process::processes_running(exe).map_err(|error| Failure::file(exe, error))
 }

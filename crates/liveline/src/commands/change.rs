@@ -16,10 +16,7 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result {
 pub(crate) fn revert(args: &RevertArgs) -> Result {
     let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
-    match each(&pids, args.json, |pid| liveline_engine::revert(pid, &args.name, options))? {
-        Code::Done => Ok(Code::Done),
-        code => Ok(code),
-    }
+    each(&pids, args.json, |pid| liveline_engine::revert(pid, &args.name, options))
 }
 
 pub(crate) fn recover(args: &RecoverArgs) -> Result {
@@ -43,6 +40,8 @@ fn each(pids: &[i32], json: bool, work: impl Fn(i32) -> Outcome) -> Result {
     }
     if json {
         print::json(&outcomes)?;
+    } else if pids.is_empty() {
+        print::line(print::NOBODY);
     }
     Ok(code(&outcomes))
 }
@@ -64,11 +63,7 @@ fn code(outcomes: &[Outcome]) -> Code {
 }
 
 fn show(outcome: &Outcome) {
-    let who = if outcome.program.is_empty() {
-        format!("{}", outcome.pid)
-    } else {
-        format!("{} ({})", outcome.pid, outcome.program)
-    };
+    let who = print::process(outcome.pid, &outcome.program);
     let patch = &outcome.patch;
     let cost = || {
         format!(

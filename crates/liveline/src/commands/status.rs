@@ -28,15 +28,25 @@ pub(crate) fn run(args: &StatusArgs) -> Result {
             show(status);
         }
         if all.is_empty() {
-            print::line("no process that you may look at holds a patch");
+            print::line(if everywhere {
+                "no process that you may look at holds a patch"
+            } else {
+                print::NOBODY
+            });
         }
     }
     let failed = all.iter().any(|status| status.error.is_some());
-    Ok(if failed { Code::Failed } else { Code::Done })
+    Ok(if failed {
+        Code::Failed
+    } else if all.is_empty() && !everywhere {
+        Code::Nothing
+    } else {
+        Code::Done
+    })
 }
 
 fn show(status: &Status) {
-    let who = format!("{} ({})", status.pid, status.program);
+    let who = print::process(status.pid, &status.program);
     if let Some(error) = &status.error {
         print::line(&format!("{who}: {error}"));
         return;

@@ -1,0 +1,199 @@
+//! What a person reads: help, errors, verdicts, a patch shown. Nothing here touches a process.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn liveline(arguments: &[&str], folder: &Path) -> Output {
+    let program = env!("CARGO_BIN_EXE_liveline");
+    Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("COLUMNS", "100")
+        .output()
+        .expect("liveline runs")
+}
+
+/// Exit code, standard output and error, as one text.
+fn said(arguments: &[&str], folder: &Path) -> String {
+    let output = liveline(arguments, folder);
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>()
+    };
+    let code = output.status.code().map_or("killed".to_owned(), |code| code.to_string());
+    format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn build(folder: &Path, source: &str, flags: &[&str], output: &str) {
+    std::fs::write(folder.join("server.c"), source).expect("write the source");
+    let output = folder.join(output);
+    std::fs::create_dir_all(output.parent().expect("a folder")).expect("make the folder");
+    let built = Command::new("gcc")
+        .args(["-O2", "-g", "-Wl,--build-id=0x0011223344556677"])
+        .args(flags)
+        .arg("-o")
+        .arg(&output)
+        .arg("server.c")
+        .current_dir(folder)
+        .output()
+        .expect("gcc runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+const OLD: &str = "int limit = 5; __attribute__((noinline)) int check(int x) { return x > limit; }\n\
+                   int main(int argc, char **argv) { return check(argc); }\n";
+
+fn two_builds(folder: &Path) {
+    let object = ["-c", "-ffunction-sections", "-fdata-sections"];
+    build(folder, OLD, &[], "server");
+    build(folder, OLD, &object, "old/server.o");
+    build(folder, &OLD.replace("x > limit", "x >= limit + 1000"), &object, "new/server.o");
+}
+
+const DIFF: [&str; 9] = ["diff", "--old", "old", "--new", "new", "--target", "server", "-o", "fix.llp"];
+
+#[test]
+fn a_patch_is_made_and_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    two_builds(folder.path());
+    insta::assert_snapshot!(said(&DIFF, folder.path()), @r#"
+exit 0
+ verdict  symbol  object    reason
+ changed  check   server.o  its code differs
+fix.llp: replaces 1 function of server
+"#);
+    insta::assert_snapshot!(said(&["inspect", "fix.llp"], folder.path()), @r#"
+exit 0
+fix 1, made by liveline 0.1.0
+for program server, build-id 0011223344556677
+ replaces  at      bytes  file
+ check     0x1140  12
+brings 20 bytes of code, 0 of constants, 0 of data
+
+ verdict  symbol  object    reason
+ changed  check   server.o  its code differs
+"#);
+}
+
+#[test]
+fn nothing_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    two_builds(folder.path());
+    let same: Vec<&str> = DIFF.iter().map(|word| if *word == "new" { "old" } else { *word }).collect();
+    insta::assert_snapshot!(said(&same, folder.path()), @r#"
+exit 3
+nothing to do: the new build runs as the old one does
+"#);
+    assert!(!folder.path().join("fix.llp").exists());
+}
+
+#[test]
+fn what_cannot_be_done_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("text.llp"), "not a patch").expect("write");
+    insta::assert_snapshot!(said(&["apply", "text.llp", "--pid", "1"], folder.path()), @r#"
+exit 4
+error: text.llp: not a patch file: Invalid ELF header size or alignment
+hint: a patch file is made by: liveline diff --old … --new … --target … -o FILE.llp
+"#);
+    insta::assert_snapshot!(said(&["inspect", "missing.llp"], folder.path()), @r#"
+exit 1
+error: missing.llp: No such file or directory (os error 2)
+"#);
+    insta::assert_snapshot!(said(&["status", "--pid", "999999999"], folder.path()), @r#"
+exit 1
+999999999: no process 999999999
+"#);
+    insta::assert_snapshot!(said(&["revert", "fix", "--exe", "/nowhere/program"], folder.path()), @r#"
+exit 3
+nothing to do: no process that you may look at runs it or has it mapped
+"#);
+}
+
+#[test]
+fn wrong_command_lines_exit_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for wrong in
+        [&["apply", "x.llp"][..], &["apply", "x.llp", "--pid", "1", "--timeout", "soon"], &["nothing"], &[]]
+    {
+        assert_eq!(liveline(wrong, folder.path()).status.code(), Some(2), "{wrong:?}");
+    }
+    insta::assert_snapshot!(said(&["apply", "x.llp", "--pid", "1", "--timeout", "soon"], folder.path()), @r#"
+exit 2
+error: invalid value 'soon' for '--timeout <TIMEOUT>': expected number at 0; write it as 500ms, 10s or 2m
+
+For more information, try '--help'.
+"#);
+    insta::assert_snapshot!(said(&["diff", "--requires", "base"], folder.path()), @r#"
+exit 2
+error: invalid value 'base' for '--requires <NAME@VERSION>': write it as NAME@VERSION
+
+For more information, try '--help'.
+"#);
+}
+
+#[test]
+fn help() {
+    let folder = tempfile::tempdir().expect("a folder");
+    insta::assert_snapshot!(said(&["--help"], folder.path()), @r#"
+exit 0
+Live-line maintenance for software: repairs a running program in place, while it serves, and takes
+the change back.
+
+A patch is made from two builds of a program (`liveline diff`) and put into its running processes
+(`liveline apply`), which need no preparation. `liveline demo` shows it all in half a minute.
+
+Usage: liveline <COMMAND>
+
+Commands:
+  diff         Make a patch from two builds of a program
+  inspect      Show what a patch file holds
+  apply        Put a patch into running processes
+  revert       Take a patch out of running processes
+  status       Show which patches are in running processes
+  recover      Complete, or take back, what a killed liveline left in processes
+  demo         Show the whole thing on a small server under load
+  completions  Print a completion script for a shell
+  man          Write the man pages
+  help         Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help
+          Print help (see a summary with '-h')
+
+  -V, --version
+          Print version
+
+Exit codes: 0 done, 1 failed (target unchanged), 2 usage, 3 nothing to do, 4 refused, 5 no safe
+point in time (target unchanged).
+"#);
+    insta::assert_snapshot!(said(&["apply", "--help"], folder.path()), @r#"
+exit 0
+Put a patch into running processes
+
+Usage: liveline apply [OPTIONS] <--pid <PID>...|--exe <PATH>> <FILE.llp>
+
+Arguments:
+  <FILE.llp>  The patch file
+
+Options:
+      --pid <PID>...       A process; may be given several times, or several after one --pid
+      --exe <PATH>         Every process that runs this program or has this library mapped
+      --timeout <TIMEOUT>  How long to wait for a safe point, e.g. 500ms, 10s, 2m [default: 10s]
+      --dry-run            Only say whether it could be done; touch nothing
+      --json               Print JSON
+  -h, --help               Print help
+
+Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace;
+CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first.
+"#);
+}
+
+#[test]
+fn man_pages_and_completions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(liveline(&["man", "pages"], folder.path()).status.code(), Some(0));
+    assert!(folder.path().join("pages/liveline-apply.1").exists());
+    let script = liveline(&["completions", "bash"], folder.path());
+    assert!(String::from_utf8_lossy(&script.stdout).contains("liveline"));
+}
