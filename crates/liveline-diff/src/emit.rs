@@ -9,7 +9,7 @@ use crate::close::{Where, World};
 use crate::place::{Key, Maker};
 use crate::prove::is_got;
 use crate::unit::{Kind, Piece, Reloc, To};
-use crate::{names, tls};
+use crate::{far, names, tls};
 
 type PieceKey = (usize, usize);
 
@@ -276,22 +276,30 @@ impl<'w, 'd> Emitter<'w, 'd> {
             self.add(key, reloc.offset, kind, symbol, addend - 4);
             return Ok(());
         }
-        if reloc.addend == 0 && matches!(kind, RelocationKind::Abs32 | RelocationKind::Abs32S) {
-            self.notes.insert(format!(
-                "the address of {name} in new code is that of a stub: calling it works, comparing it with an \
-                 address taken elsewhere does not"
-            ));
-            let stub = self.import_stub(name, place);
-            self.add(key, reloc.offset, kind, stub, 0);
-            return Ok(());
+        let word = self.import_word(name, place.clone());
+        let moved = far::detach(self, key, piece, reloc, name, word);
+        match moved {
+            Ok(()) => Ok(()),
+            Err(_)
+                if reloc.addend == 0
+                    && matches!(kind, RelocationKind::Abs32 | RelocationKind::Abs32S)
+                    && self.world.program.imports_function(name) =>
+            {
+                self.notes.insert(format!(
+                    "the address of {name} in new code is that of a stub: calling it works, comparing it with an \
+                     address taken elsewhere does not"
+                ));
+                let stub = self.import_stub(name, place);
+                self.add(key, reloc.offset, kind, stub, 0);
+                Ok(())
+            }
+            Err(reason) => Err(Refusal { piece: key, reason }),
         }
-        Err(Refusal {
-            piece: key,
-            reason: format!(
-                "it reads {name} of another module as if it lay in the program; compile the new objects with -fPIC, \
-                 or use a variable the program already refers to"
-            ),
-        })
+    }
+
+    /// The symbol of a piece that comes along.
+    pub(crate) fn here(&self, key: PieceKey) -> Option<usize> {
+        self.maker.known(&Key::Here(key.0, key.1))
     }
 
     fn import_word(&mut self, name: &str, place: Place) -> (usize, i64) {

@@ -10,6 +10,7 @@ mod compare;
 mod constants;
 mod emit;
 mod entry;
+mod far;
 mod input;
 mod names;
 mod place;

@@ -51,7 +51,8 @@ impl Maker {
         self.index.get(key).copied()
     }
 
-    fn push(&mut self, name: &str, place: Place) -> usize {
+    /// Adds a symbol.
+    pub(crate) fn push(&mut self, name: &str, place: Place) -> usize {
         self.symbols.push(Symbol { name: name.to_owned(), place });
         self.symbols.len() - 1
     }

@@ -251,6 +251,12 @@ impl<'d> Program<'d> {
         self.imports.get(name)
     }
 
+    /// Whether the target imports this name as a function.
+    pub(crate) fn imports_function(&self, name: &str) -> bool {
+        let code = |kind| matches!(kind, SymbolKind::Function | SymbolKind::IndirectFunction);
+        self.module.dynamic_symbols.iter().any(|symbol| symbol.name == name && code(symbol.kind))
+    }
+
     /// The PLT entry that is the function's address for the whole process (non-PIE programs).
     pub(crate) fn canonical(&self, name: &str) -> Option<u64> {
         self.canonical.get(name).copied()

@@ -224,3 +224,14 @@ pub(crate) fn self_references(piece: &Piece) -> Vec<(u64, i64)> {
     });
     out
 }
+
+/// The instruction that holds the byte at an offset of a piece; its addresses are offsets in the piece.
+pub(crate) fn find_instruction(piece: &Piece, offset: u64) -> Option<iced_x86::Instruction> {
+    let mut found = None;
+    decode::instructions(piece.bytes, 0, |_, instruction| {
+        if (instruction.ip()..instruction.next_ip()).contains(&offset) {
+            found = Some(*instruction);
+        }
+    });
+    found
+}
