@@ -5,11 +5,12 @@
 
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult, Format,
-    LittleEndian, ParsedEhFrameHdr, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection,
-    UnwindTableRow, Value,
+    LittleEndian, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, UnwindTableRow,
+    Value,
 };
 use object::elf::{FileHeader64, PT_GNU_EH_FRAME, PT_LOAD};
-use object::read::elf::{FileHeader, ProgramHeader};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Object, ObjectSection, ObjectSegment};
 
 use crate::mapping::Mapping;
 use crate::process::{MemoryError, Process};
@@ -46,15 +47,34 @@ pub enum CfiError {
 pub struct ModuleCfi {
     /// First address of the module, and the first behind it.
     pub range: (u64, u64),
-    eh_frame_hdr: Option<(u64, Vec<u8>)>,
     eh_frame: (u64, Vec<u8>),
+    search: Search,
+}
+
+/// How the entry for an address is found.
+#[derive(Clone, Debug)]
+enum Search {
+    /// By the table of `.eh_frame_hdr`, which lies at this address.
+    Header(u64, Vec<u8>),
+    /// By a list of our own: first address, address behind, offset of the entry; sorted.
+    List(Vec<(u64, u64, usize)>),
 }
 
 impl ModuleCfi {
-    /// From tables at hand: `eh_frame` lies, or will lie, at the given address; entries are found by going
-    /// through all of them.
-    pub fn from_eh_frame(range: (u64, u64), address: u64, eh_frame: Vec<u8>) -> Self {
-        Self { range, eh_frame_hdr: None, eh_frame: (address, eh_frame) }
+    /// From an `.eh_frame` at hand, which lies, or will lie, at the given address.
+    pub fn from_eh_frame(range: (u64, u64), address: u64, eh_frame: Vec<u8>) -> Result<Self, CfiError> {
+        let damaged = |e| CfiError::Damaged(address, e);
+        let section = EhFrame::new(&eh_frame, LittleEndian);
+        let bases = BaseAddresses::default().set_eh_frame(address);
+        let mut list = Vec::new();
+        let mut entries = section.entries(&bases);
+        while let Some(entry) = entries.next().map_err(damaged)? {
+            let gimli::CieOrFde::Fde(partial) = entry else { continue };
+            let fde = partial.parse(EhFrame::cie_from_offset).map_err(damaged)?;
+            list.push((fde.initial_address(), fde.end_address(), fde.offset()));
+        }
+        list.sort_unstable();
+        Ok(Self { range, eh_frame: (address, eh_frame), search: Search::List(list) })
     }
 
     /// From the process's memory, given the address and size of the segment PT_GNU_EH_FRAME and the end of the
@@ -73,7 +93,7 @@ impl ModuleCfi {
         let size =
             segment_end.checked_sub(address).ok_or_else(|| damaged(gimli::Error::OffsetOutOfBounds(0)))?;
         let eh_frame = read_table(process, address, size)?;
-        Ok(Self { range, eh_frame_hdr: Some((hdr_address, hdr)), eh_frame: (address, eh_frame) })
+        Ok(Self { range, eh_frame: (address, eh_frame), search: Search::Header(hdr_address, hdr) })
     }
 
     /// From the ELF image mapped at `base` (the vdso too): headers and tables are taken from memory, so it does
@@ -101,6 +121,31 @@ impl ModuleCfi {
             (address.wrapping_add(bias), table.p_memsz(endian)),
             end_of(segment).wrapping_add(bias),
         )
+    }
+
+    /// From the section headers of the file behind a mapping at offset 0, for programs that are linked without
+    /// PT_GNU_EH_FRAME, as static ones are; the table itself is read from memory.
+    pub fn of_file(process: &Process, first: &Mapping) -> Result<Self, CfiError> {
+        let not_elf = CfiError::NotElf(first.start);
+        let none = || CfiError::NoTables(first.start);
+        let mut image = Vec::new();
+        let file = process.module_file(first).map_err(|_| none())?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, LARGEST_TABLE), &mut image)
+            .map_err(|_| none())?;
+        let Ok(file) = ElfFile64::<object::LittleEndian>::parse(image.as_slice()) else {
+            return Err(not_elf);
+        };
+        let loads = || file.segments();
+        let (from, to) = loads().fold((u64::MAX, 0), |(from, to), s| {
+            let (address, size) = (s.address(), s.size());
+            (from.min(address), to.max(address.saturating_add(size)))
+        });
+        let section = file.section_by_name(".eh_frame").ok_or_else(none)?;
+        let (address, size) = (section.address(), section.size());
+        let bias = first.start.wrapping_sub(from & !0xfff);
+        let address = address.wrapping_add(bias);
+        let eh_frame = read_table(process, address, size)?;
+        Self::from_eh_frame((from.wrapping_add(bias), to.wrapping_add(bias)), address, eh_frame)
     }
 
     fn contains(&self, address: u64) -> bool {
@@ -174,7 +219,11 @@ impl Unwinder {
             });
             image && m.read && m.offset == 0 && !again
         });
-        Self::new(starts.filter_map(|(_, m)| ModuleCfi::of_image(process, m.start).ok()).collect())
+        let tables = |m: &Mapping| match ModuleCfi::of_image(process, m.start) {
+            Err(CfiError::NoTables(_)) => ModuleCfi::of_file(process, m),
+            other => other,
+        };
+        Self::new(starts.filter_map(|(_, m)| tables(m).ok()).collect())
     }
 
     /// Adds a module; it counts before the ones that are there.
@@ -229,16 +278,19 @@ impl Unwinder {
         let said = |e: gimli::Error| format!("unwind tables at {at:#x}: {e}");
         let eh_frame = EhFrame::new(&module.eh_frame.1, LittleEndian);
         let mut bases = BaseAddresses::default().set_eh_frame(module.eh_frame.0);
-        let header: Option<ParsedEhFrameHdr<Slice<'_>>> = match &module.eh_frame_hdr {
-            Some((address, bytes)) => {
+        let none = || gimli::Error::NoUnwindInfoForAddress;
+        let fde = match &module.search {
+            Search::Header(address, bytes) => {
                 bases = bases.set_eh_frame_hdr(*address);
-                Some(EhFrameHdr::new(bytes, LittleEndian).parse(&bases, 8).map_err(said)?)
+                let header = EhFrameHdr::new(bytes, LittleEndian).parse(&bases, 8).map_err(said)?;
+                let table = header.table().ok_or_else(none).map_err(said)?;
+                table.fde_for_address(&eh_frame, &bases, at, EhFrame::cie_from_offset)
             }
-            None => None,
-        };
-        let fde = match header.as_ref().and_then(|h| h.table()) {
-            Some(table) => table.fde_for_address(&eh_frame, &bases, at, EhFrame::cie_from_offset),
-            None => eh_frame.fde_for_address(&bases, at, EhFrame::cie_from_offset),
+            Search::List(list) => {
+                let index = list.partition_point(|e| e.0 <= at).checked_sub(1);
+                let entry = index.map(|i| list[i]).filter(|e| at < e.1).ok_or_else(none).map_err(said)?;
+                eh_frame.fde_from_offset(&bases, gimli::EhFrameOffset(entry.2), EhFrame::cie_from_offset)
+            }
         }
         .map_err(said)?;
         let row = fde.unwind_info_for_address(&eh_frame, &bases, context, at).map_err(said)?;
