@@ -120,7 +120,7 @@ fn inner_targets<'a>(unit: &'a Unit, piece: usize, proof: &'a Proof) -> impl Ite
             }
             // Entries of a table are relative to the table, code and pointers to themselves.
             let data = from.kind != crate::unit::Kind::Code;
-            let shift = if data && reloc.is_relative() { -(reloc.offset as i64) } else { 0 };
+            let shift = if data && reloc.is_relative() { (reloc.offset as i64).wrapping_neg() } else { 0 };
             let label = reloc.effective().wrapping_add(shift);
             (label != 0 || index == piece).then_some(label as u64)
         })

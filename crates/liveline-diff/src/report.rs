@@ -131,6 +131,11 @@ impl<'d> Work<'d> {
         self.refused |= verdict == VerdictKind::Refused;
         let object = self.world.pairs[pair].name.to_owned();
         let verdict = Verdict { object, symbol: symbol.to_owned(), verdict, reason: reason.into() };
+        if verdict.verdict == VerdictKind::Refused {
+            // What cannot be carried is nothing else besides.
+            let same = |other: &Verdict| other.object == verdict.object && other.symbol == verdict.symbol;
+            self.verdicts.retain(|other| !same(other) || other.verdict == VerdictKind::Refused);
+        }
         if !self.verdicts.contains(&verdict) {
             self.verdicts.push(verdict);
         }

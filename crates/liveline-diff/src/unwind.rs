@@ -133,7 +133,7 @@ fn relocations<'d>(unit: &Unit<'d>, section: &impl object::read::ObjectSection<'
                 let meant = symbol.address() as i64;
                 let meant = meant.wrapping_add(relocation.addend());
                 match unit.locate(section.0, meant) {
-                    Some(piece) => (To::Piece(piece), meant - unit.pieces[piece].start as i64),
+                    Some(piece) => (To::Piece(piece), meant.wrapping_sub(unit.pieces[piece].start as i64)),
                     None => (To::Nowhere, 0),
                 }
             }

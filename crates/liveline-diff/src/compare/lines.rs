@@ -50,7 +50,11 @@ impl Lines {
         while at < data.len() {
             let Ok(program) = table.program(gimli::DebugLineOffset(at), 8, None, None) else { break };
             let header = program.header();
-            let size = header.unit_length() + if header.format() == gimli::Format::Dwarf64 { 12 } else { 4 };
+            let size = header.unit_length().saturating_add(if header.format() == gimli::Format::Dwarf64 {
+                12
+            } else {
+                4
+            });
             let mut rows = program.rows();
             while let Ok(Some((_, row))) = rows.next_row() {
                 let section = (row.address() >> SECTION_SHIFT) as usize;
@@ -58,7 +62,7 @@ impl Lines {
                 let line = if row.end_sequence() { 0 } else { row.line().map_or(0, |line| line.get()) };
                 out.rows.entry(section).or_default().push((offset, line));
             }
-            at += size;
+            at = at.saturating_add(size);
         }
         for rows in out.rows.values_mut() {
             // Stable: the last row of an address counts, and the end of a sequence comes before a new start.

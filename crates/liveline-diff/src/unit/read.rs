@@ -10,6 +10,9 @@ use super::split::{Span, spans};
 use super::{Extern, Kind, Name, Piece, Reloc, To, Unit, is_relative, locate};
 use crate::DiffError;
 
+/// Sections larger than this are damaged.
+const LARGEST: u64 = 1 << 40;
+
 /// A section as the object has it.
 #[derive(Debug)]
 pub(crate) struct RawSection<'d> {
@@ -151,7 +154,14 @@ fn raw_sections<'d>(file: &ElfFile64<'d, LE>) -> Sections<'d> {
         if !has(elf::SHF_ALLOC) || !(contents || kind == elf::SHT_NOBITS) || name.starts_with(".eh_frame") {
             continue;
         }
+        // Code without contents is no code.
+        if has(elf::SHF_EXECINSTR) && !contents {
+            continue;
+        }
         let size = section.size();
+        if size > LARGEST {
+            continue;
+        }
         let bytes = if contents { section.data().unwrap_or_default() } else { &[] };
         if contents && bytes.len() as u64 != size {
             continue;
@@ -168,7 +178,7 @@ fn raw_sections<'d>(file: &ElfFile64<'d, LE>) -> Sections<'d> {
             Kind::Bss
         };
         let mut relocs: Vec<RawReloc> = Vec::new();
-        for (offset, reloc) in section.relocations() {
+        for (offset, reloc) in section.relocations().take_while(|_| contents) {
             let object::RelocationFlags::Elf { r_type } = reloc.flags() else { continue };
             let object::RelocationTarget::Symbol(SymbolIndex(symbol)) = reloc.target() else { continue };
             relocs.push(RawReloc {
@@ -188,7 +198,7 @@ fn raw_sections<'d>(file: &ElfFile64<'d, LE>) -> Sections<'d> {
             size,
             align: section.align().clamp(1, 4096),
             bytes,
-            merge: has(elf::SHF_MERGE),
+            merge: has(elf::SHF_MERGE) && contents,
             strings: has(elf::SHF_STRINGS),
             entry: header.sh_entsize.get(LE),
             relocs,
@@ -386,7 +396,7 @@ fn attach(unit: &mut Unit, section: &RawSection, meanings: &[Meaning]) {
         let (to, addend) = if reloc.made {
             match at(section.index, reloc.addend, unit) {
                 Some((To::Piece(target), _)) if target == piece => continue,
-                Some((to, start)) => (to, reloc.addend - start - reloc.tail),
+                Some((to, start)) => (to, reloc.addend.wrapping_sub(start).wrapping_sub(reloc.tail)),
                 None => (To::Nowhere, 0),
             }
         } else {
