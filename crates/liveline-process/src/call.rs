@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::frame::{BEHIND_SYSCALL, CODE, Frame, LOOP};
+use crate::haste::Haste;
 use crate::mapping::Mapping;
 use crate::process::{MemoryError, Process};
 use crate::registers::Registers;
@@ -262,6 +263,7 @@ struct Session<'p> {
     process: &'p Process,
     tid: i32,
     since: Instant,
+    haste: Haste,
     frame: Frame,
     /// What the thread comes back to.
     saved: Registers,
@@ -283,6 +285,7 @@ impl<'p> Session<'p> {
         if !process.seize(tid, libc::PTRACE_O_TRACESYSGOOD)? {
             return Ok(Begun::Refused("has ended".to_owned()));
         }
+        let haste = Haste::new();
         let since = Instant::now();
         let regs = match hold(process, tid, deadline)? {
             Ok(regs) => regs,
@@ -332,7 +335,7 @@ impl<'p> Session<'p> {
         // From here on the thread finishes by itself.
         trace::set_registers(tid, &start).map_err(failed("PTRACE_SETREGS"))?;
         std::mem::forget(guard);
-        let session = Session { process, tid, since, frame, saved, interrupted, borrowed };
+        let session = Session { process, tid, since, haste, frame, saved, interrupted, borrowed };
         Ok(Begun::Session(Box::new(session)))
     }
 
@@ -352,6 +355,7 @@ impl<'p> Session<'p> {
             Err(_) => self.leave(),
         }
         let longest_stop = self.since.elapsed();
+        drop(self.haste);
         watched?;
         if let Some(old) = self.borrowed {
             self.process.write(work.entry, &old)?;

@@ -9,6 +9,7 @@ pub mod call;
 mod emerge;
 mod find;
 mod frame;
+mod haste;
 pub mod kill_point;
 mod lock;
 mod mapping;

@@ -5,6 +5,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
+use crate::haste::Haste;
 use crate::process::{MemoryError, Process};
 use crate::registers::Registers;
 use crate::restart;
@@ -123,6 +124,7 @@ pub struct Stop<'p> {
     skipped: Vec<i32>,
     workers: usize,
     first: Option<Instant>,
+    haste: Option<Haste>,
     deadline: Instant,
     not_send: PhantomData<*const ()>,
 }
@@ -143,6 +145,7 @@ impl Process {
             skipped: Vec::new(),
             workers: 0,
             first: None,
+            haste: None,
             deadline,
             not_send: PhantomData,
         };
@@ -212,16 +215,7 @@ fn listing(error: io::Error) -> StopError {
 
 /// Runs `work` on a thread made for it. When that thread ends, the kernel detaches it from everything it still
 /// traces: nothing that `work` could not let go stays held.
-///
-/// That thread gets the highest ordinary priority, if it may (CAP_SYS_NICE): while it waits for a processor,
-/// held threads wait with it. With eight busy threads on two processors that took the usual hold from some
-/// 10 ms to under 4. Not a real-time one: it yields to the threads it waits for.
 pub fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let work = || {
-        // SAFETY: setpriority takes numbers only; 0 is the calling thread.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
-        work()
-    };
     std::thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -297,6 +291,7 @@ impl<'p> Stop<'p> {
         if seized.is_empty() {
             return Ok(());
         }
+        self.haste.get_or_insert_with(Haste::new);
         self.first.get_or_insert_with(Instant::now);
         for thread in seized.iter() {
             interrupt(thread.tid)?;
@@ -445,6 +440,7 @@ impl<'p> Stop<'p> {
                 killed.push(thread.tid);
             }
         }
+        self.haste = None;
         if !killed.is_empty() {
             trace::await_ends(killed, self.process.pid());
         }

@@ -240,8 +240,9 @@ pub(crate) fn await_ends(mut tids: Vec<i32>, leader: i32) {
 
 /// Waits until the thread has stopped or is gone; None when the deadline passes first.
 ///
-/// There is no wait with a time-out, and a blocking one costs a wake-up a thread: the processor is yielded at
-/// first (stops take microseconds), then left for growing naps.
+/// There is no wait with a time-out, and a blocking one costs a wake-up a thread. Stops take microseconds: a short
+/// look around first, then short naps, in which the target may have this processor too (yielding it instead gives
+/// it to any busy stranger for a whole time slice), then longer ones.
 pub(crate) fn wait(tid: i32, deadline: Instant) -> io::Result<Option<Halt>> {
     let mut turns = 0u32;
     loop {
@@ -249,13 +250,13 @@ pub(crate) fn wait(tid: i32, deadline: Instant) -> io::Result<Option<Halt>> {
             return Ok(Some(halt));
         }
         turns += 1;
-        if turns < 2000 {
-            std::thread::yield_now();
+        if turns < 100 {
+            std::hint::spin_loop();
             continue;
         }
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        std::thread::sleep(Duration::from_micros(if turns < 2100 { 50 } else { 1000 }));
+        std::thread::sleep(Duration::from_micros(if turns < 1000 { 10 } else { 500 }));
     }
 }
