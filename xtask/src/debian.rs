@@ -111,9 +111,13 @@ impl Archive {
     pub(crate) fn newest_source(&self, package: &str) -> Result<String> {
         let text = output_of(&format!("apt-cache {} madison {package}", self.options))?;
         let rows = text.lines().filter(|row| row.ends_with("Sources"));
-        rows.filter_map(|row| row.split('|').nth(1))
-            .map(|version| version.trim().to_string())
-            .next()
+        let versions = rows.filter_map(|row| row.split('|').nth(1)).map(|v| v.trim().to_string());
+        // Rows come by place (release, updates, security), not by version.
+        versions
+            .reduce(|best, v| {
+                let newer = output_of(&format!("dpkg --compare-versions {v} gt {best}")).is_ok();
+                if newer { v } else { best }
+            })
             .ok_or_else(|| Failure(format!("the archive has no source of {package}")))
     }
 

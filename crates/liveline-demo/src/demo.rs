@@ -9,7 +9,7 @@ use crate::client::{Checker, Expired, Probe};
 use crate::load::{Client, Fault, Load};
 use crate::picture::{Band, Figure, Mark, svg};
 use crate::server::{BUG, FIX, Server, ServerError, build};
-use crate::tool::{DiffRequest, Outcome, Tool, ToolError, VerdictLine};
+use crate::tool::{DiffRequest, Made, Outcome, Tool, ToolError, VerdictLine};
 use crate::{Words, page};
 
 const THREADS: usize = 8;
@@ -111,6 +111,9 @@ pub enum DemoError {
     /// The two builds were found to do the same.
     #[error("no difference was found between the two builds")]
     NoChange,
+    /// No patch could be made.
+    #[error("no patch was made: {0}")]
+    Refused(String),
     /// The behaviour is not that of the code that should run.
     #[error("the server {got} although its code is {code}")]
     Behaviour {
@@ -180,8 +183,10 @@ pub fn run(options: &DemoOptions) -> Result<DemoReport, DemoError> {
         name: NAME,
         output: &patch,
     })?;
-    if !diff.patch {
-        return Err(DemoError::NoChange);
+    match diff.made {
+        Made::Patch => {}
+        Made::Nothing => return Err(DemoError::NoChange),
+        Made::Refused => return Err(DemoError::Refused(diff.refused().join("; "))),
     }
     for verdict in &diff.verdicts {
         words.line(&format!("{:<14} {:<10} {}", verdict.symbol, verdict.verdict, verdict.reason));

@@ -16,6 +16,8 @@ pub struct Tool {
 
 /// Exit code of `liveline diff` when the two builds do the same.
 const NO_CHANGE: i32 = 3;
+/// Exit code of `liveline diff` when a change cannot be carried by a patch.
+const REFUSED: i32 = 4;
 
 /// Why a `liveline` command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,12 +72,24 @@ pub struct DiffRequest<'a> {
 /// What `liveline diff` said.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diff {
-    /// The patch was written; `false` means that there is nothing to change.
-    pub patch: bool,
+    /// What came of it.
+    pub made: Made,
     /// One line a function that is not simply unchanged.
     pub verdicts: Vec<VerdictLine>,
     /// How long the command took, in ms.
     pub command_ms: f64,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Made {
+    /// The patch was written.
+    Patch,
+    /// There is nothing to change.
+    Nothing,
+    /// Some change cannot be carried by a patch, and none was written; the verdicts say why.
+    Refused,
 }
 
 /// A verdict.
@@ -120,7 +134,7 @@ impl Tool {
     /// Makes a patch from two builds.
     ///
     /// # Errors
-    /// [`ToolError`] if the command fails; that there is no change is no failure.
+    /// [`ToolError`] if the command fails; that there is no change, or a refusal with verdicts, is no failure.
     pub fn diff(&self, request: &DiffRequest<'_>) -> Result<Diff, ToolError> {
         let mut arguments: Vec<OsString> = vec!["diff".into()];
         let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
@@ -134,16 +148,16 @@ impl Tool {
         option("-o", request.output.into());
         arguments.push("--json".into());
         let ran = self.run(&arguments)?;
-        if ran.code != Some(0) && ran.code != Some(NO_CHANGE) {
-            return Err(ran.failed());
-        }
+        let made = match ran.code {
+            Some(0) => Made::Patch,
+            Some(NO_CHANGE) => Made::Nothing,
+            // A refusal before there are verdicts (wrong build, unreadable file) is a failure in words.
+            Some(REFUSED) if ran.json().is_ok() => Made::Refused,
+            _ => return Err(ran.failed()),
+        };
         let value = ran.json()?;
         let verdicts = value.get("verdicts").and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(Diff {
-            patch: ran.code == Some(0),
-            verdicts: verdicts.iter().map(verdict_line).collect(),
-            command_ms: ran.took_ms,
-        })
+        Ok(Diff { made, verdicts: verdicts.iter().map(verdict_line).collect(), command_ms: ran.took_ms })
     }
 
     /// Installs a patch in one process.
@@ -203,6 +217,14 @@ impl Tool {
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
             took_ms: began.elapsed().as_secs_f64() * 1000.0,
         })
+    }
+}
+
+impl Diff {
+    /// The changes that no patch can carry, a line each.
+    pub fn refused(&self) -> Vec<String> {
+        let refused = self.verdicts.iter().filter(|v| v.verdict == "refused");
+        refused.map(|v| format!("{}: {}", v.symbol, v.reason)).collect()
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         output: &patch,
     })
     .tried("liveline diff")?;
+    let quiet = super::quiet::wait(words);
     let mut target = Target::start(&program)?;
     let pid = target.child.id();
     let mut rows = Vec::new();
@@ -75,6 +76,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     // What the two functions differ by without a patch is no cost of the patch.
     let dearer = rows[1].dearer_ns - rows[0].dearer_ns;
     Page {
+        quiet,
         name: "call",
         title: "What a patched call costs",
         method: "A C program calls two functions alike, 10^8 times each by turns, 11 rounds, and measures itself; \

@@ -5,6 +5,7 @@ pub(crate) mod diff;
 pub(crate) mod pause;
 
 mod page;
+mod quiet;
 
 use std::path::{Path, PathBuf};
 

@@ -12,6 +12,8 @@ pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     /// What was measured, and how.
     pub(super) method: &'a str,
+    /// How quiet the machine was.
+    pub(super) quiet: String,
     pub(super) head: Vec<&'a str>,
     pub(super) rows: Vec<Vec<String>>,
     /// What it means: the goal, and whether it is met.
@@ -27,14 +29,14 @@ impl Page<'_> {
             for row in &self.rows {
                 table.add_row(row);
             }
-            println!("\n{table}\n{}", self.verdict);
+            println!("\n{table}\n{}\n{}", self.quiet, self.verdict);
         }
         // A page speaks for this tree's own build, not for whatever program $LIVELINE names.
         if std::env::var_os("LIVELINE").is_some() {
             eprintln!("LIVELINE is set: docs/bench/{}.md is left as it was", self.name);
             return Ok(());
         }
-        let mut text = format!("# {}\n\n{}\n\n{}\n\n", self.title, self.method, machine());
+        let mut text = format!("# {}\n\n{}\n\n{} {}\n\n", self.title, self.method, machine(), self.quiet);
         text += &format!("| {} |\n|{}\n", self.head.join(" | "), "---|".repeat(self.head.len()));
         for row in &self.rows {
             text += &format!("| {} |\n", row.join(" | "));
@@ -57,8 +59,11 @@ fn machine() -> String {
         .map_or("unknown processor", |l| l.trim_start_matches([' ', '\t', ':']));
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let kind = if cpuinfo.contains(" hypervisor ") { ", virtual" } else { "" };
+    // A measurement of code that no revision holds must say so.
+    let changed = words("git status --porcelain --untracked-files=no -- crates");
+    let changed = if changed.is_empty() { "" } else { " with uncommitted changes" };
     format!(
-        "{}, {model}, {cpus} CPUs{kind}, Linux {}, liveline at {}.",
+        "{}, {model}, {cpus} CPUs{kind}, Linux {}, liveline at {}{changed}.",
         words("date -u +%F"),
         words("uname -r"),
         words("git rev-parse --short HEAD")

@@ -24,6 +24,8 @@ const GOAL: f64 = 2.0;
 #[derive(Serialize)]
 struct Row {
     threads: usize,
+    /// From the floor's first stop to its last release: about as long as it holds a thread, µs.
+    floor_hold_us: f64,
     /// Longest gap while nothing is done for as long as an apply takes, µs.
     idle_gap_us: f64,
     floor_gap_us: f64,
@@ -62,6 +64,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         output: &patch,
     })
     .tried("liveline diff")?;
+    let quiet = super::quiet::wait(words);
     let mut rows = Vec::new();
     for threads in THREADS {
         words.line(&format!("{threads} threads, {ROUNDS} rounds of floor, apply, revert"));
@@ -72,12 +75,15 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     }
     let worst = rows.iter().map(|r| r.apply_ratio.max(r.revert_ratio)).fold(0.0, f64::max);
     Page {
+        quiet,
         name: "pause",
         title: "The longest gap an update makes",
         method: "A C program calls one function from every thread: one thread never sleeps and keeps the longest \
                  gap between two looks at the clock, the others call it every 10 ms. The floor stops every thread, \
                  reads 16 KiB of each stack, writes 8 bytes and lets all go on: the least that a patcher costs \
-                 which stops all. Floor, apply and revert take turns in one run; the figures are medians. *Idle* is \
+                 which stops all. Floor, apply and revert take turns in one run; the figures are medians. *Hold* is what the patchers say \
+                 themselves: the longest that any thread was held (the floor: from its first stop to its last \
+                 release), which at many threads is more than the busy one sees. *Idle* is \
                  the longest gap when nothing is done for as long.",
         head: vec![
             "threads",
@@ -87,7 +93,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
             "revert gap",
             "apply / floor",
             "revert / floor",
-            "longest stop (own figure)",
+            "longest hold of any thread: floor / apply",
             "apply_ms",
             "command: floor / apply / revert",
         ],
@@ -110,7 +116,7 @@ fn cells(r: &Row) -> Vec<String> {
         us(r.revert_gap_us),
         format!("{:.2}", r.apply_ratio),
         format!("{:.2}", r.revert_ratio),
-        us(r.longest_stop_us),
+        format!("{:.0} / {:.0} µs", r.floor_hold_us, r.longest_stop_us),
         format!("{:.1} ms", r.apply_ms),
         format!("{:.1} / {:.1} / {:.1} ms", r.floor_command_ms, r.apply_command_ms, r.revert_command_ms),
     ]
@@ -121,10 +127,10 @@ fn measure(tool: &Tool, at: &Path, patch: &Path, threads: usize) -> Result<Row> 
     let work = target.address_of("work", at)?;
     let (mut idle, mut floor, mut apply, mut revert) = (vec![], vec![], vec![], vec![]);
     let (mut floor_ms, mut apply_ms, mut revert_ms) = (vec![], vec![], vec![]);
-    let (mut own_ms, mut own_stop) = (vec![], vec![]);
+    let (mut own_ms, mut own_stop, mut floor_hold) = (vec![], vec![], vec![]);
     // The first round warms up files and page tables, and counts for nothing.
     for round in 0..=ROUNDS {
-        let (gap, ms, _) = target.gap_of(|pid| floor_once(at, pid, work))?;
+        let (gap, ms, held) = target.gap_of(|pid| floor_once(at, pid, work))?;
         let (apply_gap, apply_took, applied) =
             target.gap_of(|pid| done(tool.apply(patch, pid).tried("liveline apply")?, "applied"))?;
         target.must_give(2)?;
@@ -140,6 +146,7 @@ fn measure(tool: &Tool, at: &Path, patch: &Path, threads: usize) -> Result<Row> 
         }
         idle.push(idle_gap);
         floor.push(gap);
+        floor_hold.push(held);
         floor_ms.push(ms);
         apply.push(apply_gap);
         apply_ms.push(apply_took);
@@ -151,6 +158,7 @@ fn measure(tool: &Tool, at: &Path, patch: &Path, threads: usize) -> Result<Row> 
     let floor_gap = median(&floor);
     Ok(Row {
         threads,
+        floor_hold_us: median(&floor_hold),
         idle_gap_us: median(&idle),
         floor_gap_us: floor_gap,
         apply_gap_us: median(&apply),
@@ -165,8 +173,10 @@ fn measure(tool: &Tool, at: &Path, patch: &Path, threads: usize) -> Result<Row> 
     })
 }
 
-fn floor_once(at: &Path, pid: u32, address: u64) -> Result<()> {
-    output_of(&format!("{} {pid} {address:x}", at.join("floor").display())).map(drop)
+/// Runs the floor; gives the time (µs) from its first stop to its last release.
+fn floor_once(at: &Path, pid: u32, address: u64) -> Result<f64> {
+    let said = output_of(&format!("{} {pid} {address:x}", at.join("floor").display()))?;
+    said.trim().parse().tried("read what the floor said")
 }
 
 fn done(outcome: Outcome, state: &str) -> Result<Outcome> {

@@ -12,7 +12,7 @@ mod trial;
 
 use comfy_table::{Table, presets};
 use liveline_demo::Words;
-use liveline_demo::tool::{DiffRequest, Tool};
+use liveline_demo::tool::{DiffRequest, Made, Tool};
 use serde::Serialize;
 
 use crate::debian::Archive;
@@ -107,7 +107,8 @@ fn nothing_to_change(tool: &Tool, factory: &Factory<'_>, words: Words) -> Result
             output: &cache("memcached")?.join("deb12u1.llp"),
         })
         .tried("liveline diff of the stock builds")?;
-    if diff.patch {
+    let nothing = diff.made == Made::Nothing;
+    if !nothing {
         words.line("liveline diff of the two stock builds found a change, where there is none:");
         for v in &diff.verdicts {
             words.line(&format!("{} {} {}", v.symbol, v.verdict, v.reason));
@@ -115,7 +116,7 @@ fn nothing_to_change(tool: &Tool, factory: &Factory<'_>, words: Words) -> Result
     } else {
         words.line("liveline diff of the two stock builds: no change (exit 3), which is right");
     }
-    Ok(!diff.patch)
+    Ok(nothing)
 }
 
 /// The stock program and a fix of code that it has.

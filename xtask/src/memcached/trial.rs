@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use liveline_demo::Words;
 use liveline_demo::load::{Client, Fault, Load};
-use liveline_demo::tool::{DiffRequest, Outcome, Tool};
+use liveline_demo::tool::{DiffRequest, Made, Outcome, Tool};
 use serde::Serialize;
 
 use super::{binary, text};
@@ -89,8 +89,12 @@ impl Trial<'_> {
         for v in &diff.verdicts {
             words.line(&format!("{:<28} {:<10} {}", v.symbol, v.verdict, v.reason));
         }
-        if !diff.patch {
-            return Err(Failure(format!("{}: liveline diff found no change", self.name)));
+        if diff.made != Made::Patch {
+            let why = diff.refused().join("; ");
+            return Err(Failure(format!(
+                "{}: liveline diff made no patch ({:?}) {why}",
+                self.name, diff.made
+            )));
         }
         let mut server = self.start(folder.path())?;
         let mut probe = self.probe(server.port)?;
