@@ -146,41 +146,44 @@ impl Mounter<'_> {
         Err(refused("memfd_create", -i64::from(libc::EINVAL)))
     }
 
-    /// Maps both parts and closes the descriptor. On failure nothing stays mapped.
+    /// Maps both parts and closes the descriptor, a call at a time: each holds one thread, and short holds are
+    /// worth more than few. The part with the record first, so that recovery finds what a killed patcher left.
+    /// On failure nothing stays mapped.
     fn map_descriptor(&mut self, image: &Image, fd: u64) -> Result<(), MountError> {
         let header = &image.header;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE) as u64;
-        let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-        let results = self.run(&[
-            call(libc::SYS_mmap, values([header.base, header.code_size, code, flags, fd, 0])),
-            call(
-                libc::SYS_mmap,
-                values([header.record(), header.data_size, data, flags, fd, header.code_size]),
-            ),
-            call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0])),
-        ])?;
-        let [first, second, _] = results[..] else {
-            return Err(MountError::Problem(Problem::Failed(
-                "the program did not run the mapping calls".into(),
-            )));
-        };
-        let placed = |result: i64, wanted: u64| result == wanted as i64;
-        let (first_in, second_in) = (placed(first, header.base), placed(second, header.record()));
-        if first_in && second_in {
-            return Ok(());
-        }
-        // A kernel that does not know the flag places a mapping elsewhere rather than fail.
-        for (result, size) in [(first, header.code_size), (second, header.data_size)] {
-            if result >= 0 {
-                self.run(&[call(libc::SYS_munmap, values([result as u64, size, 0, 0, 0, 0]))])?;
+        let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let mut mapped = self.map_part(header.record(), header.data_size, data, fd, header.code_size);
+        if mapped.is_ok() {
+            mapped = self.map_part(header.base, header.code_size, code, fd, 0);
+            if mapped.is_err() {
+                self.run(&[call(libc::SYS_munmap, values([header.record(), header.data_size, 0, 0, 0, 0]))])?;
             }
         }
-        let bad = if first_in { second } else { first };
-        if bad >= 0 || bad == -i64::from(libc::EEXIST) {
-            Err(MountError::Taken)
-        } else {
-            Err(refused("mmap", bad))
+        self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))])?;
+        mapped
+    }
+
+    fn map_part(
+        &mut self,
+        at: u64,
+        size: u64,
+        protection: u64,
+        fd: u64,
+        offset: u64,
+    ) -> Result<(), MountError> {
+        let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE) as u64;
+        let map = call(libc::SYS_mmap, values([at, size, protection, flags, fd, offset]));
+        let result = self.run(&[map])?.first().copied().unwrap_or(-i64::from(libc::ENOSYS));
+        match result {
+            _ if result == at as i64 => Ok(()),
+            // A kernel that does not know the flag places a mapping elsewhere rather than fail.
+            0.. => {
+                self.run(&[call(libc::SYS_munmap, values([result as u64, size, 0, 0, 0, 0]))])?;
+                Err(MountError::Taken)
+            }
+            _ if result == -i64::from(libc::EEXIST) => Err(MountError::Taken),
+            _ => Err(refused("mmap", result)),
         }
     }
 

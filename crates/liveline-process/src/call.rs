@@ -175,13 +175,14 @@ impl Process {
     fn run(&self, work: Work<'_>, deadline: Duration) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
         let deadline = Instant::now() + deadline;
         let mut refused;
+        let mut all = false;
         loop {
             let mappings = self.mappings().map_err(failed("read /proc/PID/maps"))?;
             let end = work.entry.saturating_add(CODE.len() as u64);
             let fits = |m: &&Mapping| m.contains(work.entry) && m.end >= end && m.exec && !m.shared;
             mappings.iter().find(fits).ok_or(CallError::NoCode(work.entry))?;
             refused = Vec::new();
-            for tid in self.candidates(&mut refused).map_err(failed("list the threads"))? {
+            for tid in self.candidates(all, &mut refused).map_err(failed("list the threads"))? {
                 match Session::begin(self, tid, &mappings, &work, deadline)? {
                     Begun::Refused(why) => refused.push((tid, why)),
                     Begun::Session(session) => return session.finish(&work, deadline),
@@ -190,12 +191,17 @@ impl Process {
             if Instant::now() >= deadline || !self.is_alive() {
                 return Err(CallError::NoThread(refused));
             }
-            std::thread::sleep(Duration::from_millis(2));
+            // The one taken at first sight may never do.
+            if all {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            all = true;
         }
     }
 
-    /// The threads that may make the calls, best first; the others with the reason.
-    fn candidates(&self, refused: &mut Vec<(i32, String)>) -> std::io::Result<Vec<i32>> {
+    /// The threads that may make the calls, best first; the others with the reason. Unless `all` are wanted the
+    /// first that is as good as can be is enough: asking every one of hundreds takes milliseconds.
+    fn candidates(&self, all: bool, refused: &mut Vec<(i32, String)>) -> std::io::Result<Vec<i32>> {
         let mut ranked = Vec::new();
         for tid in self.threads()? {
             let dir = self.task_path(tid);
@@ -204,7 +210,13 @@ impl Process {
                 continue;
             }
             match stat.state {
-                'R' | 'S' => ranked.push((Activity::read(&dir).ok().flatten().map_or(9, rank), tid)),
+                'R' | 'S' => {
+                    let rank = Activity::read(&dir).ok().flatten().map_or(9, rank);
+                    if rank == 0 && !all {
+                        return Ok(vec![tid]);
+                    }
+                    ranked.push((rank, tid));
+                }
                 state => refused.push((tid, format!("is in state {state}"))),
             }
         }
@@ -282,6 +294,14 @@ impl<'p> Session<'p> {
         work: &Work<'_>,
         deadline: Instant,
     ) -> Result<Begun<'p>, CallError> {
+        // Formatting this file takes longer than all that is asked of the thread while it is held.
+        let status = match task::status(&process.task_path(tid)) {
+            Ok(status) => status,
+            Err(_) => return Ok(Begun::Refused("has ended".to_owned())),
+        };
+        if task::status_field(&status, "x86_Thread_features").is_some_and(|f| f.contains("shstk")) {
+            return Ok(Begun::Refused("has a shadow stack".to_owned()));
+        }
         if !process.seize(tid, libc::PTRACE_O_TRACESYSGOOD)? {
             return Ok(Begun::Refused("has ended".to_owned()));
         }
@@ -313,7 +333,9 @@ impl<'p> Session<'p> {
         } else if !has_room {
             return Ok(Begun::Refused("has no room on its stack".to_owned()));
         }
-        check_seccomp(process, tid, &frame, work.entry)?;
+        if !check_seccomp(tid, &status, &frame, work.entry)? {
+            return Ok(Begun::Refused("has just been put into a sandbox".to_owned()));
+        }
 
         let mut old = [0; CODE.len()];
         process.read(work.entry, &mut old)?;
@@ -457,13 +479,19 @@ impl Drop for LetGo {
 /// go and says why.
 fn hold(process: &Process, tid: i32, deadline: Instant) -> Result<Result<Registers, String>, CallError> {
     trace::interrupt(tid).or_else(ended_is_fine).map_err(failed("PTRACE_INTERRUPT"))?;
-    let patience = (Instant::now() + PATIENCE).min(deadline.max(Instant::now() + PATIENCE / 10));
+    let mut patience = (Instant::now() + PATIENCE).min(deadline.max(Instant::now() + PATIENCE / 10));
     loop {
         let Some(halt) = trace::wait(tid, patience).map_err(failed("waitid"))? else {
-            if Stat::read(&process.task_path(tid)).map_or(true, |s| s.is_dead()) {
-                return Ok(Err("has ended".to_owned()));
+            match Stat::read(&process.task_path(tid)) {
+                Ok(stat) if stat.is_dead() => return Ok(Err("has ended".to_owned())),
+                // It only waits for a processor, on which it will stop at once.
+                Ok(stat) if stat.state == 'R' && Instant::now() < deadline => {
+                    patience = (Instant::now() + PATIENCE).min(deadline);
+                    continue;
+                }
+                Ok(_) => return Err(process.unstoppable(tid).into()),
+                Err(_) => return Ok(Err("has ended".to_owned())),
             }
-            return Err(process.unstoppable(tid).into());
         };
         match halt {
             Halt::Interrupted => return Ok(trace::registers(tid).map_err(|_| "has ended".to_owned())),
@@ -504,10 +532,6 @@ fn return_point(
     }
     if (entry..entry + CODE.len() as u64).contains(&regs.rip) {
         return no("is making another patcher's calls");
-    }
-    let status = task::status(&process.task_path(tid)).unwrap_or_default();
-    if task::status_field(&status, "x86_Thread_features").is_some_and(|f| f.contains("shstk")) {
-        return no("has a shadow stack");
     }
     if restart::is_to_be_issued_again(regs) {
         let number = match regs.orig_rax {
@@ -554,10 +578,11 @@ fn in_restartable_sequence(process: &Process, tid: i32, regs: &Registers) -> Res
     Ok(regs.rip.wrapping_sub(start) < length)
 }
 
-fn check_seccomp(process: &Process, tid: i32, frame: &Frame, entry: u64) -> Result<(), CallError> {
-    let status = task::status(&process.task_path(tid)).map_err(failed("read /proc/PID/status"))?;
-    match task::status_field(&status, "Seccomp") {
-        None | Some("0") => return Ok(()),
+/// Whether the thread's filters let the calls through; false if they are newer than `status`.
+fn check_seccomp(tid: i32, status: &str, frame: &Frame, entry: u64) -> Result<bool, CallError> {
+    match task::status_field(status, "Seccomp") {
+        // Without CAP_SYS_ADMIN the kernel does not say; what was read a moment ago has to do.
+        None | Some("0") => return Ok(!matches!(trace::seccomp_filter(tid, 0), Ok(Some(_)))),
         Some("2") => {}
         Some(_) => return Err(CallError::SeccompUnjudged("strict mode")),
     }
@@ -576,7 +601,7 @@ fn check_seccomp(process: &Process, tid: i32, frame: &Frame, entry: u64) -> Resu
             None => return Err(CallError::SeccompUnjudged("an instruction that is not known")),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether a thread came back whole; of the flags, those that a program can see and keep.
