@@ -213,6 +213,45 @@ fn live_data_keeps_its_value_and_its_layout() {
 }
 
 #[test]
+fn static_locals_are_told_apart_by_their_function() {
+    let old = "#include <stdio.h>\n\
+               static inline int one(int x) { static int n = 1; return n += x; }\n\
+               static inline int two(int x) { static int n = 2; return n *= x; }\n\
+               int __attribute__((noinline)) both(int x) { int a = one(x); int b = two(x); return a - b; }\n\
+               int main(int c, char **v) { (void)v; return both(c); }\n";
+    // The use is swapped, and a third of the name comes first.
+    let new =
+        old.replace("int a = one(x); int b = two(x);", "int b = two(x); int a = one(x) + zero(x);").replace(
+            "static inline int one",
+            "static inline int zero(int x) { static int n = 7; return n ^= x; }\nstatic inline int one",
+        );
+    for compiler in ["gcc", "clang"] {
+        if Command::new(compiler).arg("--version").output().is_err() {
+            continue;
+        }
+        let built = Built::new(compiler, "-O2", "", old, &new);
+        let report = built.report();
+        let patch = patch(&report);
+        // Each address of the target must still be used in the way it was: `one` adds, `two` multiplies.
+        let data: Vec<&liveline_patch::Section> =
+            patch.sections.iter().filter(|section| section.kind == SectionKind::Data).collect();
+        assert_eq!(data.len(), 1, "{:#?}", report.verdicts);
+        assert_eq!(data[0].bytes, 7u32.to_le_bytes());
+        let symbols = built.symbols();
+        let running: Vec<u64> = symbols
+            .iter()
+            .filter(|(name, _)| name.starts_with("n.") || name.ends_with(".n"))
+            .map(|(_, at)| *at)
+            .collect();
+        let used = |address: &u64| {
+            patch.symbols.iter().any(|symbol| symbol.place == Place::Target { address: *address })
+        };
+        assert_eq!(running.len(), 2);
+        assert!(running.iter().all(used));
+    }
+}
+
+#[test]
 fn refusals_say_why() {
     let changed = changed();
     // Objects of another build.

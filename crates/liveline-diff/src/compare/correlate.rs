@@ -1,10 +1,14 @@
 //! Which piece of the old object is which of the new one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Comparison;
+use super::scopes::{Scope, scopes};
 use crate::names;
 use crate::unit::{Kind, To, Unit};
+
+/// Static locals: where each is declared.
+type Known = HashMap<usize, (Scope, u64)>;
 
 /// Pieces that may stand for each other.
 #[derive(Debug, Default)]
@@ -47,9 +51,18 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
     let uses = (uses(old), uses(new));
     // Functions first: the order in which they use data tells the data apart.
     open.sort_by_key(|group| old.pieces[group.old[0]].kind != Kind::Code);
-    for group in &mut open {
+    let mut known = None;
+    open.retain(|group| {
+        let data = old.pieces[group.old[0]].kind != Kind::Code;
+        if data {
+            let known = known.get_or_insert_with(|| (scopes(old), scopes(new)));
+            if by_scope(&mut out, known, group) {
+                return false;
+            }
+        }
         single(old, new, &uses, &mut out, group);
-    }
+        true
+    });
     loop {
         let mut progress = false;
         for group in &open {
@@ -98,6 +111,40 @@ fn uses(unit: &Unit) -> Vec<BTreeSet<String>> {
         }
     }
     out
+}
+
+/// Pairs static locals by the function and name they are declared with. False if the debug information does not
+/// know them all.
+fn by_scope(out: &mut Comparison, (before, after): &(Known, Known), group: &Group) -> bool {
+    let all = group.old.iter().all(|piece| before.contains_key(piece))
+        && group.new.iter().all(|piece| after.contains_key(piece));
+    if !all {
+        return false;
+    }
+    // By line, old and new.
+    type Declared = Vec<(u64, usize)>;
+    let mut declared: BTreeMap<&Scope, (Declared, Declared)> = BTreeMap::new();
+    for &piece in &group.old {
+        let (scope, line) = &before[&piece];
+        declared.entry(scope).or_default().0.push((*line, piece));
+    }
+    for &piece in &group.new {
+        let (scope, line) = &after[&piece];
+        declared.entry(scope).or_default().1.push((*line, piece));
+    }
+    for (mut old, mut new) in declared.into_values() {
+        old.sort_unstable();
+        new.sort_unstable();
+        if old.len() == new.len() {
+            for ((_, old), (_, new)) in old.into_iter().zip(new) {
+                pair(out, old, new);
+            }
+        } else if !old.is_empty() {
+            // Several blocks of a function declare the name, and not as many as before.
+            out.ambiguous.extend(new.into_iter().map(|(_, piece)| piece));
+        }
+    }
+    true
 }
 
 /// One on either side: the same if a function of the same name uses both (or nothing does).

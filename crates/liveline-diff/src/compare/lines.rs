@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 
-use gimli::{EndianSlice, LittleEndian, RelocateReader};
 use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
-use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::content::same_kind;
+use super::relocated::{Relocated, place};
 use super::{Comparison, Contents, parts};
 use crate::unit::{Piece, Unit};
-
-type Slice<'d> = EndianSlice<'d, LittleEndian>;
 
 /// Source lines by section and offset.
 #[derive(Debug, Default)]
@@ -19,35 +16,14 @@ pub(crate) struct Lines {
     rows: HashMap<usize, Vec<(u64, u64)>>,
 }
 
-/// Addresses in an object: the section's index above, the offset below.
-const SECTION_SHIFT: u32 = 40;
-
-/// Applies the relocations of a debug section, so that addresses of different sections differ.
-#[derive(Debug, Clone, Copy)]
-struct Apply<'a>(&'a HashMap<u64, u64>);
-
-impl gimli::read::Relocate for Apply<'_> {
-    fn relocate_address(&self, offset: usize, value: u64) -> gimli::Result<u64> {
-        Ok(self.0.get(&(offset as u64)).copied().unwrap_or(value))
-    }
-    fn relocate_offset(&self, offset: usize, value: usize) -> gimli::Result<usize> {
-        let found = self.0.get(&(offset as u64)).and_then(|value| usize::try_from(*value).ok());
-        Ok(found.unwrap_or(value))
-    }
-}
-
 impl Lines {
     /// Reads `.debug_line`; what cannot be read is left out.
     pub(crate) fn read(unit: &Unit) -> Self {
         let mut out = Self::default();
-        let Some(section) = unit.file.section_by_name(".debug_line") else { return out };
-        let Ok(data) = section.uncompressed_data() else { return out };
-        let relocations = values(unit, &section);
-        let slice: Slice = EndianSlice::new(&data, LittleEndian);
-        let reader = RelocateReader::new(slice, Apply(&relocations));
-        let table = gimli::DebugLine::from(reader);
+        let section = Relocated::read(unit, ".debug_line");
+        let table = gimli::DebugLine::from(section.reader());
         let mut at = 0;
-        while at < data.len() {
+        while at < section.len() {
             let Ok(program) = table.program(gimli::DebugLineOffset(at), 8, None, None) else { break };
             let header = program.header();
             let size = header.unit_length().saturating_add(if header.format() == gimli::Format::Dwarf64 {
@@ -57,8 +33,7 @@ impl Lines {
             });
             let mut rows = program.rows();
             while let Ok(Some((_, row))) = rows.next_row() {
-                let section = (row.address() >> SECTION_SHIFT) as usize;
-                let offset = row.address() & ((1 << SECTION_SHIFT) - 1);
+                let (section, offset) = place(row.address());
                 let line = if row.end_sequence() { 0 } else { row.line().map_or(0, |line| line.get()) };
                 out.rows.entry(section).or_default().push((offset, line));
             }
@@ -78,24 +53,6 @@ impl Lines {
         let Some(&(start, _)) = after.checked_sub(1).and_then(|at| rows.get(at)) else { return false };
         rows[..after].iter().rev().take_while(|(at, _)| *at == start).any(|(_, own)| *own == line)
     }
-}
-
-/// The relocated values of a debug section, by offset.
-fn values<'d>(unit: &Unit<'d>, section: &impl object::read::ObjectSection<'d>) -> HashMap<u64, u64> {
-    let mut out = HashMap::new();
-    for (offset, relocation) in section.relocations() {
-        let object::RelocationTarget::Symbol(index) = relocation.target() else { continue };
-        let Ok(symbol) = unit.file.symbol_by_index(index) else { continue };
-        let addend = relocation.addend() as u64;
-        let value = symbol.address().wrapping_add(addend);
-        let executable = symbol.section_index().and_then(|index| {
-            let section = unit.file.section_by_index(index).ok()?;
-            (section.kind() == object::SectionKind::Text).then_some(index.0 as u64)
-        });
-        let base = executable.map_or(0, |index| index << SECTION_SHIFT);
-        out.insert(offset, base | value & ((1 << SECTION_SHIFT) - 1));
-    }
-    out
 }
 
 /// Whether two functions differ only in immediates that are the line of their own instruction.

@@ -3,6 +3,8 @@
 mod content;
 mod correlate;
 mod lines;
+mod relocated;
+mod scopes;
 
 use std::collections::BTreeSet;
 
