@@ -142,22 +142,29 @@ fn signals_during_calls_are_delivered_once() {
 
 #[test]
 fn the_caller_may_die_at_every_step() {
-    let targets: [(&str, &[&str], &[usize]); 4] = [
-        ("spin", &["1"], &[1, 2, 3, 4]),
-        ("waits", &["epoll"], &[1, 2, 3, 4]),
-        ("waits", &["clock"], &[1, 2, 3, 4]),
-        ("signals", &[], &[1, 3]),
+    // The counter of EINTR that nobody should see, and the others that must stay 0.
+    type Case<'a> = (&'a str, &'a [&'a str], Option<usize>, &'a [usize]);
+    let targets: [Case<'_>; 4] = [
+        ("spin", &["1"], None, &[1, 2, 3, 4]),
+        ("waits", &["epoll"], Some(1), &[3, 4]),
+        ("waits", &["clock"], None, &[1, 2, 3, 4]),
+        ("signals", &[], Some(3), &[1]),
     ];
-    for (name, args, bad) in targets {
+    for (name, args, eintr, bad) in targets {
         let mut target = Target::start(name, args);
         let pid = target.pid().to_string();
         let count = std::env::temp_dir().join(format!("liveline-count-{}", std::process::id()));
-        let mut whole = support::probe();
-        let whole =
-            whole.args(["call", &pid]).env("LIVELINE_TEST_COUNT", &count).output().expect("the probe runs");
-        assert!(whole.status.success(), "{whole:?}");
-        let total: u64 = std::fs::read_to_string(&count).expect("a count").trim().parse().expect("a number");
-        std::fs::remove_file(&count).expect("removed");
+        // A run that has to look for another thread makes more operations than one that doesn't.
+        let counted = || {
+            let mut whole = support::probe();
+            let whole = whole.args(["call", &pid]).env("LIVELINE_TEST_COUNT", &count).output();
+            let whole = whole.expect("the probe runs");
+            assert!(whole.status.success(), "{whole:?}");
+            let total = std::fs::read_to_string(&count).expect("a count");
+            std::fs::remove_file(&count).expect("removed");
+            total.trim().parse::<u64>().expect("a number")
+        };
+        let total = counted().min(counted()).min(counted());
         assert!(total > 20, "{total} operations");
         let mut killed = 0;
         for at in 1..=total {
@@ -167,17 +174,16 @@ fn the_caller_may_die_at_every_step() {
             killed += u64::from(status.signal() == Some(libc::SIGKILL));
             target.await_progress(0, 1);
         }
-        // A run that has to look for another thread makes more operations than one that doesn't.
         assert!(killed >= total / 2, "{killed} of {total} killed");
         map_and_unmap(&target.open());
         target.await_progress(0, 3);
-        // A wait that is cut short between the interrupt and its mending is seen when the patcher dies there.
         let found: Vec<u64> = bad.iter().map(|&n| target.counter(n)).collect();
-        let cut_short = if args == ["epoll"] { found[0] } else { 0 };
-        assert!(cut_short <= 4, "{cut_short} EINTR");
-        let rest = found.iter().sum::<u64>() - cut_short;
-        // Of an epoll_wait cut short, the target also says that it came early and returned wrong.
-        assert!(rest <= cut_short * 2, "{name} {args:?}: {found:?}");
+        assert!(found.iter().all(|n| *n == 0), "{name} {args:?}: {found:?}");
+        // The one thing that can't be helped: epoll_wait answers EINTR by itself when the thread is interrupted,
+        // and a patcher killed before it has looked at the registers or mended them can't hide that. Two calls,
+        // two such steps each.
+        let cut_short = eintr.map_or(0, |n| target.counter(n));
+        assert!(cut_short <= 4, "{name}: {cut_short} EINTR");
     }
 }
 
