@@ -5,7 +5,8 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::image::Image;
 use crate::outcome::Problem;
 use crate::registry::FILE_SUFFIX;
 
-/// Where named images lie, in the file system as the target sees it.
+/// Where named images lie.
 const DIRECTORY: &str = "/var/lib/liveline";
 
 /// What mapping an image took.
@@ -84,7 +85,7 @@ impl Mounter<'_> {
         let file_name = format!("{name}.{}{FILE_SUFFIX}", image.header.generation);
         let named = NamedFile::write(self.process, &file_name, image);
         if let Ok(named) = &named {
-            let mut path = named.inside.clone().into_bytes();
+            let mut path = named.path.as_os_str().as_bytes().to_vec();
             path.push(0);
             let open = call(
                 libc::SYS_openat,
@@ -189,20 +190,12 @@ impl Mounter<'_> {
 
     /// Unmaps an image that nothing has ever led to, and removes its file.
     pub(crate) fn unmap(&mut self, base: u64, size: u64) -> Result<(), Problem> {
-        let path = self.process.mappings().ok().and_then(|mappings| {
-            let mapping = mappings.into_iter().find(|mapping| mapping.start == base)?;
-            mapping.path
-        });
         let results =
             self.run(&[call(libc::SYS_munmap, values([base, size, 0, 0, 0, 0]))]).map_err(problem)?;
         if results.first() != Some(&0) {
             return Err(Problem::Failed("the image could not be unmapped".into()));
         }
-        if let Some(path) = path.filter(|path| path.starts_with(DIRECTORY)) {
-            let outside = outside(self.process, &path);
-            drop(fs::remove_file(&outside));
-            drop(outside.parent().map(fs::remove_dir));
-        }
+        remove_unmapped(self.process);
         Ok(())
     }
 
@@ -240,34 +233,39 @@ fn fill(mut file: &File, image: &Image) -> io::Result<()> {
     file.set_len(image.size)
 }
 
-/// A path of the target's, as we see it.
-fn outside(process: &Process, inside: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/{}/root{inside}", process.pid()))
+/// Whether the target's root folder is ours. Under another root the target might have put links in our way.
+fn shares_root(process: &Process) -> bool {
+    let identity = |path: &str| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let root = identity(&format!("/proc/{}/root/", process.pid()));
+    root.is_some() && root == identity("/")
 }
 
-/// An image's file in the target's own file system.
+fn directory(process: &Process) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("{}-{}", process.pid(), process.start_time()))
+}
+
+/// An image's file, to be opened by the target.
 struct NamedFile {
-    /// As the target names it.
-    inside: String,
-    /// As we do.
-    outside: PathBuf,
+    path: PathBuf,
 }
 
 impl NamedFile {
     fn write(process: &Process, file_name: &str, image: &Image) -> io::Result<NamedFile> {
-        let directory = format!("{DIRECTORY}/{}-{}", process.pid(), process.start_time());
-        let inside = format!("{directory}/{file_name}");
-        let named = NamedFile { outside: outside(process, &inside), inside };
-        for directory in [DIRECTORY, &directory] {
-            let directory = outside(process, directory);
-            match fs::create_dir(&directory) {
-                Ok(()) => fs::set_permissions(&directory, Permissions::from_mode(0o755))?,
+        if !shares_root(process) {
+            return Err(io::Error::other("the program has another root folder"));
+        }
+        remove_unmapped(process);
+        let directory = directory(process);
+        for directory in [Path::new(DIRECTORY), &directory] {
+            match fs::create_dir(directory) {
+                Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755))?,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
+        let named = NamedFile { path: directory.join(file_name) };
         // Never through a link or over a file that someone else put there.
-        let file = File::options().write(true).create_new(true).open(&named.outside)?;
+        let file = File::options().write(true).create_new(true).open(&named.path)?;
         let written = fill(&file, image).and_then(|()| file.set_permissions(Permissions::from_mode(0o644)));
         if let Err(error) = written {
             named.remove();
@@ -277,9 +275,22 @@ impl NamedFile {
     }
 
     fn remove(&self) {
-        drop(fs::remove_file(&self.outside));
-        drop(self.outside.parent().map(fs::remove_dir));
+        drop(fs::remove_file(&self.path));
+        drop(self.path.parent().map(fs::remove_dir));
     }
+}
+
+/// Removes the files of this process that it does not map: a killed patcher's.
+pub(crate) fn remove_unmapped(process: &Process) {
+    let directory = directory(process);
+    let (Ok(mappings), Ok(files)) = (process.mappings(), fs::read_dir(&directory)) else { return };
+    for file in files.flatten() {
+        let path = file.path();
+        if !mappings.iter().any(|mapping| mapping.path.as_deref().map(Path::new) == Some(&path)) {
+            drop(fs::remove_file(path));
+        }
+    }
+    drop(fs::remove_dir(directory));
 }
 
 /// Removes the files of processes that are gone.

@@ -15,6 +15,7 @@ fn run(operation: &mut Operation<'_>) -> Result<(), Problem> {
     let tidied = tidy(operation)?;
     let mut mounter = operation.mounter()?;
     let closed = mounter.close_left_over()?;
+    crate::mount::remove_unmapped(operation.process);
     let longest_stop = mounter.cost.longest_stop;
     operation.note_stop(longest_stop);
     operation.outcome.state = if tidied || closed > 0 { State::Recovered } else { State::Clean };
@@ -48,6 +49,7 @@ pub(crate) fn tidy(operation: &mut Operation<'_>) -> Result<bool, Problem> {
     for (base, size) in &unused {
         mounter.unmap(*base, *size)?;
     }
+    mounter.close_left_over()?;
     let longest_stop = mounter.cost.longest_stop;
     operation.note_stop(longest_stop);
     operation.registry.patches.retain(|installed| installed.header.phase != Phase::Mapped);
