@@ -11,7 +11,7 @@ use liveline_elf::module::ModuleKind;
 use liveline_patch::{FORMAT, Function, Meta, Patch, Target, Verdict, VerdictKind};
 
 use crate::close::{Pair, World};
-use crate::compare::{Comparison, compare, is_part, parts};
+use crate::compare::{Comparison, compare, is_part, language, parts};
 use crate::constants::spread;
 use crate::emit::{Emitter, Refusal};
 use crate::input::{Build, Paired};
@@ -238,6 +238,11 @@ impl<'d> Work<'d> {
                     if !debug {
                         let which = if old.debug { "new" } else { "old" };
                         let reason = format!("the {which} object has no debug information; compile with -g");
+                        self.say(index, &name, VerdictKind::Refused, reason);
+                        continue;
+                    }
+                    if let Some(language) = language::foreign(&new) {
+                        let reason = format!("it is {language}; patches carry C code only so far");
                         self.say(index, &name, VerdictKind::Refused, reason);
                         continue;
                     }

@@ -2,6 +2,7 @@
 
 mod content;
 mod correlate;
+pub(crate) mod language;
 mod lines;
 mod relocated;
 mod scopes;
