@@ -113,7 +113,7 @@ impl<'w, 'd> Emitter<'w, 'd> {
     /// The pieces that are carried together: unnamed constants of a function's own section may be indexed from
     /// outside their bounds, so their neighbours come along.
     fn run(&self, key: PieceKey, piece: &Piece) -> Vec<usize> {
-        let shared = matches!(piece.section, ".rodata" | ".data.rel.ro" | ".data.rel.ro.local");
+        let shared = !piece.section.starts_with(".rodata.");
         let merged = piece.section.contains(".str") || piece.section.contains(".cst");
         let alone = vec![key.1];
         if piece.is_named() || piece.kind != Kind::Const || shared || merged {

@@ -275,7 +275,12 @@ fn read_symbols<'d>(unit: &mut Unit<'d>, sections: usize) -> (Vec<Meaning>, Vec<
 }
 
 fn split_section<'d>(unit: &mut Unit<'d>, section: &RawSection<'d>, symbols: &[RawSymbol<'d>], cuts: &[u64]) {
+    // A compiler names every variable: what has no name is an initialiser it keeps for itself, and is only read
+    // (gcc puts those that hold addresses into `.data`). In assembly it may be anything.
+    let compiled = unit.source.is_some_and(|name| !name.ends_with(".s") && !name.ends_with(".S"));
     for Span { start, end, names } in spans(section, symbols, cuts) {
+        let constant = section.kind == Kind::Data && names.is_empty() && compiled;
+        let kind = if constant { Kind::Const } else { section.kind };
         unit.layout[section.index].push((start, end, unit.pieces.len()));
         // The alignment that the section promises at this offset.
         let promised =
@@ -283,7 +288,7 @@ fn split_section<'d>(unit: &mut Unit<'d>, section: &RawSection<'d>, symbols: &[R
         unit.pieces.push(Piece {
             section: section.name,
             section_index: section.index,
-            kind: section.kind,
+            kind,
             start,
             size: end - start,
             align: promised.checked_next_power_of_two().unwrap_or(1),
