@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use liveline_process::{Arg, CallError, Process, SystemCall};
 
@@ -18,6 +18,9 @@ use crate::registry::FILE_SUFFIX;
 
 /// Where named images lie.
 const DIRECTORY: &str = "/var/lib/liveline";
+
+/// How long the effect of calls is waited for before they are made again, watched.
+const EFFECT: Duration = Duration::from_millis(300);
 
 /// What mapping an image took.
 #[derive(Debug, Default)]
@@ -80,6 +83,12 @@ impl Mounter<'_> {
         Ok(report.results)
     }
 
+    fn send(&mut self, calls: &[SystemCall]) -> Result<(), CallError> {
+        let sent = self.process.send(calls, self.entry, self.deadline)?;
+        self.cost.add(sent.longest_stop);
+        Ok(())
+    }
+
     /// Maps `image` at its base; `name` is for the file.
     pub(crate) fn map(&mut self, image: &Image, name: &str) -> Result<(), MountError> {
         let file_name = format!("{name}.{}{FILE_SUFFIX}", image.header.generation);
@@ -98,7 +107,7 @@ impl Mounter<'_> {
                     NO,
                 ],
             );
-            match self.run(&[open]).map(|results| results.first().copied().unwrap_or(-1)) {
+            match self.descriptor(open, &named.path) {
                 Ok(fd) if fd >= 0 => match self.map_descriptor(image, fd as u64) {
                     Ok(()) => return Ok(()),
                     Err(MountError::Taken) => {
@@ -129,7 +138,7 @@ impl Mounter<'_> {
                 libc::SYS_memfd_create,
                 [Arg::Bytes(name.clone()), Arg::Value(flags.into()), NO, NO, NO, NO],
             );
-            let result = self.run(&[create])?.first().copied().unwrap_or(-1);
+            let result = self.descriptor(create, Path::new(&format!("/memfd:{file_name}")))?;
             if result == -i64::from(libc::EINVAL) {
                 continue;
             }
@@ -147,44 +156,109 @@ impl Mounter<'_> {
         Err(refused("memfd_create", -i64::from(libc::EINVAL)))
     }
 
-    /// Maps both parts and closes the descriptor, a call at a time: each holds one thread, and short holds are
-    /// worth more than few. The part with the record first, so that recovery finds what a killed patcher left.
-    /// On failure nothing stays mapped.
-    fn map_descriptor(&mut self, image: &Image, fd: u64) -> Result<(), MountError> {
-        let header = &image.header;
-        let data = (libc::PROT_READ | libc::PROT_WRITE) as u64;
-        let code = (libc::PROT_READ | libc::PROT_EXEC) as u64;
-        let mut mapped = self.map_part(header.record(), header.data_size, data, fd, header.code_size);
-        if mapped.is_ok() {
-            mapped = self.map_part(header.base, header.code_size, code, fd, 0);
-            if mapped.is_err() {
-                self.run(&[call(libc::SYS_munmap, values([header.record(), header.data_size, 0, 0, 0, 0]))])?;
-            }
+    /// Has the target make a call that opens `path`; the descriptor, or -errno.
+    fn descriptor(&mut self, open: SystemCall, path: &Path) -> Result<i64, CallError> {
+        let calls = [open];
+        self.send(&calls)?;
+        let process = self.process;
+        if let Some(fd) = self.effect(|| open_descriptors(process).into_iter().find(|(_, link)| link == path))
+        {
+            return Ok(fd.0 as i64);
         }
-        self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))])?;
-        mapped
+        // It failed, or has not run yet: this time the result is waited for.
+        Ok(self.run(&calls)?.first().copied().unwrap_or(-i64::from(libc::ENOSYS)))
     }
 
-    fn map_part(
-        &mut self,
-        at: u64,
-        size: u64,
-        protection: u64,
-        fd: u64,
-        offset: u64,
-    ) -> Result<(), MountError> {
+    /// Maps both parts and closes the descriptor. The part with the record goes first, so that recovery finds
+    /// what a killed patcher left. On failure nothing stays mapped.
+    fn map_descriptor(&mut self, image: &Image, fd: u64) -> Result<(), MountError> {
+        let header = &image.header;
         let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE) as u64;
-        let map = call(libc::SYS_mmap, values([at, size, protection, flags, fd, offset]));
-        let result = self.run(&[map])?.first().copied().unwrap_or(-i64::from(libc::ENOSYS));
-        match result {
-            _ if result == at as i64 => Ok(()),
-            // A kernel that does not know the flag places a mapping elsewhere rather than fail.
-            0.. => {
-                self.run(&[call(libc::SYS_munmap, values([result as u64, size, 0, 0, 0, 0]))])?;
-                Err(MountError::Taken)
+        let part = |at: u64, size: u64, protection: i32, offset: u64| {
+            call(libc::SYS_mmap, values([at, size, protection as u64, flags, fd, offset]))
+        };
+        let data = libc::PROT_READ | libc::PROT_WRITE;
+        let code = libc::PROT_READ | libc::PROT_EXEC;
+        let calls = [
+            part(header.record(), header.data_size, data, header.code_size),
+            part(header.base, header.code_size, code, 0),
+            call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0])),
+        ];
+        self.send(&calls)?;
+        let process = self.process;
+        let both = || (is_mapped(process, header.base) && is_mapped(process, header.record())).then_some(());
+        if self.effect(both).is_some() {
+            return Ok(());
+        }
+        self.map_watched(image, fd, &calls)
+    }
+
+    /// The same calls again, watched: for what the kernel says.
+    fn map_watched(&mut self, image: &Image, fd: u64, calls: &[SystemCall; 3]) -> Result<(), MountError> {
+        let header = &image.header;
+        // The first time it was closed, whatever became of the mappings.
+        let still_open = open_descriptors(self.process).iter().any(|(open, _)| *open == fd);
+        let results = if still_open { self.run(calls)? } else { Vec::new() };
+        let ours = |at| is_mapped(self.process, at);
+        let there = [(header.record(), header.data_size), (header.base, header.code_size)]
+            .map(|part| (part, ours(part.0)));
+        if there.iter().all(|(_, ours)| *ours) {
+            return Ok(());
+        }
+        for ((at, size), ours) in there {
+            if ours {
+                self.run(&[call(libc::SYS_munmap, values([at, size, 0, 0, 0, 0]))])?;
             }
-            _ if result == -i64::from(libc::EEXIST) => Err(MountError::Taken),
-            _ => Err(refused("mmap", result)),
+        }
+        // A kernel that does not know the flag places a mapping elsewhere rather than fail.
+        for (result, size) in results.iter().zip([header.data_size, header.code_size]) {
+            if *result >= 0 && *result as u64 != header.record() && *result as u64 != header.base {
+                self.run(&[call(libc::SYS_munmap, values([*result as u64, size, 0, 0, 0, 0]))])?;
+            }
+        }
+        match results.iter().find(|result| **result < 0) {
+            Some(result) if *result != -i64::from(libc::EEXIST) => Err(refused("mmap", *result)),
+            Some(_) => Err(MountError::Taken),
+            None => self.why_not(image),
+        }
+    }
+
+    /// Why the image could not be mapped, where the target has closed the file meanwhile: mapped anew, without
+    /// one, to see what the kernel says.
+    fn why_not(&mut self, image: &Image) -> Result<(), MountError> {
+        let header = &image.header;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_FIXED_NOREPLACE | libc::MAP_ANONYMOUS) as u64;
+        let none = u64::MAX;
+        for (at, size) in [(header.record(), header.data_size), (header.base, header.code_size)] {
+            let probe = call(libc::SYS_mmap, values([at, size, libc::PROT_READ as u64, flags, none, 0]));
+            let result = self.run(&[probe])?.first().copied().unwrap_or(-i64::from(libc::ENOSYS));
+            if result >= 0 {
+                self.run(&[call(libc::SYS_munmap, values([result as u64, size, 0, 0, 0, 0]))])?;
+            } else if result == -i64::from(libc::EEXIST) {
+                return Err(MountError::Taken);
+            } else {
+                return Err(refused("mmap", result));
+            }
+        }
+        Err(MountError::Problem(Problem::Failed(
+            "the program could not map the new code from its file; is that file system mounted noexec?"
+                .into(),
+        )))
+    }
+
+    /// Waits for the effect of calls that were sent, as long as a busy machine may need to run the thread.
+    fn effect<T>(&self, look: impl Fn() -> Option<T>) -> Option<T> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_micros(30);
+        loop {
+            if let Some(effect) = look() {
+                return Some(effect);
+            }
+            if begun.elapsed() > EFFECT {
+                return None;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(2));
         }
     }
 
@@ -201,25 +275,44 @@ impl Mounter<'_> {
 
     /// Closes descriptors of images that a killed patcher left open; how many.
     pub(crate) fn close_left_over(&mut self) -> Result<usize, Problem> {
-        let mut closed = 0;
-        let listing = fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
-        for entry in listing.map_err(|error| Problem::Failed(error.to_string()))?.flatten() {
-            let link = fs::read_link(entry.path()).unwrap_or_default();
-            let link = link.to_string_lossy();
-            let ours = link.trim_end_matches(" (deleted)").ends_with(FILE_SUFFIX);
-            let fd = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-            if let (true, Some(fd)) = (ours, fd) {
-                self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))]).map_err(problem)?;
-                closed += 1;
-            }
+        let ours = |link: &Path| link.as_os_str().as_bytes().ends_with(FILE_SUFFIX.as_bytes());
+        let left: Vec<u64> = open_descriptors(self.process)
+            .into_iter()
+            .filter(|(_, link)| ours(link))
+            .map(|(fd, _)| fd)
+            .collect();
+        for fd in &left {
+            self.run(&[call(libc::SYS_close, values([*fd, 0, 0, 0, 0, 0]))]).map_err(problem)?;
         }
-        Ok(closed)
+        Ok(left.len())
     }
 
     /// Calls IFUNC resolvers in the target: they read what the processor can do and give an address.
     pub(crate) fn resolve(&mut self, resolver: u64) -> Result<u64, Problem> {
         self.process.call_function(resolver, &[], self.entry, self.deadline).map_err(problem)
     }
+}
+
+/// The open files of the target: number and path.
+fn open_descriptors(process: &Process) -> Vec<(u64, PathBuf)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", process.pid())) else { return Vec::new() };
+    let open = entries.flatten().filter_map(|entry| {
+        let fd = entry.file_name().to_str()?.parse().ok()?;
+        let link = fs::read_link(entry.path()).ok()?;
+        let link = match link.to_str().and_then(|link| link.strip_suffix(" (deleted)")) {
+            Some(link) => PathBuf::from(link),
+            None => link,
+        };
+        Some((fd, link))
+    });
+    open.collect()
+}
+
+/// Whether a mapping of an image of ours begins there.
+fn is_mapped(process: &Process, at: u64) -> bool {
+    process.mappings().is_ok_and(|mappings| {
+        mappings.iter().any(|mapping| mapping.start == at && crate::registry::is_image(mapping))
+    })
 }
 
 fn refused(what: &str, result: i64) -> MountError {

@@ -112,7 +112,7 @@ impl Operation<'_> {
         switch: impl FnOnce(&mut Registry) -> Result<(), liveline_process::MemoryError>,
     ) -> Result<(), Problem> {
         let stop = self.process.stop(STEP).map_err(stop_problem)?;
-        let result = switch(&mut self.registry);
+        let result = switch(&mut self.registry).and_then(|()| self.process.return_code(&stop));
         let released = stop.release();
         self.note_stop(released.longest_stop);
         result.map_err(|error| Problem::Failed(error.to_string()))

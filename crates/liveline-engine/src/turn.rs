@@ -165,8 +165,10 @@ impl Turn<'_, '_> {
                 }
                 _ => None,
             };
+            let returned = process.return_code(&stop);
             let released = stop.release();
             self.operation.note_stop(released.longest_stop);
+            returned.map_err(|error| Problem::Failed(error.to_string()))?;
             if let Some(result) = result {
                 result.map_err(|error| Problem::Failed(error.to_string()))?;
                 return Ok(Look::Done);

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::frame::{BEHIND_SYSCALL, CODE, Frame, LOOP};
+use crate::frame::{BEHIND_SYSCALL, CODE, Frame, LOOP, RT_SIGRETURN};
 use crate::haste::Haste;
 use crate::mapping::Mapping;
 use crate::process::{MemoryError, Process};
@@ -14,7 +14,7 @@ use crate::registers::Registers;
 use crate::restart::{self, RESTART_SYSCALL};
 use crate::seccomp::{self, Action};
 use crate::stack::{self, Place};
-use crate::stop::{StopError, mend_for_signal};
+use crate::stop::{Held, Stop, StopError, mend_for_signal};
 use crate::task::{self, Activity, Stat};
 use crate::trace::{self, Halt};
 
@@ -61,6 +61,24 @@ pub struct CallReport {
     /// The thread that made them.
     pub tid: i32,
     /// How long that thread was kept from its own work.
+    pub longest_stop: Duration,
+}
+
+/// Code of the target that is lent to threads which make calls.
+#[derive(Debug)]
+pub(crate) struct Borrowed {
+    entry: u64,
+    old: [u8; CODE.len()],
+    /// Who uses it, and where its frame ends.
+    users: Vec<(i32, u64)>,
+}
+
+/// Calls handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// The thread that makes them.
+    pub tid: i32,
+    /// How long it was held for it.
     pub longest_stop: Duration,
 }
 
@@ -135,6 +153,18 @@ fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> CallError {
 
 /// Room left free below the frame for the thread's own signal handlers, and for a called function (bytes).
 const ROOM_BELOW: u64 = 16 << 10;
+/// Signals for faults, which must not be blocked: the kernel kills who faults with its signal blocked.
+const FAULTS: u64 = bit(libc::SIGSEGV)
+    | bit(libc::SIGBUS)
+    | bit(libc::SIGILL)
+    | bit(libc::SIGFPE)
+    | bit(libc::SIGTRAP)
+    | bit(libc::SIGSYS);
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
 /// How long one candidate may take to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -172,8 +202,50 @@ impl Process {
         self.run(Work { calls: &[], function, entry }, deadline).map(|(_, value, ..)| value)
     }
 
+    /// As [`Process::call`], but lets the thread go with the calls still before it: it is held no longer than it
+    /// takes to hand them over, and its results are not seen; look for their effect. The borrowed code stays
+    /// until [`Process::return_code`].
+    pub fn send(&self, calls: &[SystemCall], entry: u64, deadline: Duration) -> Result<Sent, CallError> {
+        let work = Work { calls, function: None, entry };
+        let session = self.begin(&work, Instant::now() + deadline)?;
+        let tid = session.tid;
+        let frame_end = session.frame.address + session.frame.bytes.len() as u64;
+        let mut borrowed = self.borrowed();
+        match (&mut *borrowed, session.borrowed) {
+            (Some(borrowed), _) => borrowed.users.push((tid, frame_end)),
+            (none, Some(old)) => *none = Some(Borrowed { entry, old, users: vec![(tid, frame_end)] }),
+            // By one who died: what was there is not known.
+            (None, None) => {}
+        }
+        drop(borrowed);
+        let gone = trace::detach(tid, 0).is_err();
+        let longest_stop = session.since.elapsed();
+        if gone { Err(CallError::Ended { tid }) } else { Ok(Sent { tid, longest_stop }) }
+    }
+
+    /// Puts back the code that [`Process::send`] borrowed, if it is certain that no thread needs it any more.
+    /// All threads are held.
+    pub fn return_code(&self, stop: &Stop<'_>) -> Result<(), MemoryError> {
+        let mut borrowed = self.borrowed();
+        let Some(Borrowed { entry, old, users }) = &*borrowed else { return Ok(()) };
+        // While it makes the calls, or a handler runs on top of them, its stack pointer is below the frame's end.
+        let in_need = |thread: &Held| {
+            users.iter().any(|(tid, frame_end)| thread.tid == *tid && thread.regs.rsp < *frame_end)
+        };
+        if !stop.threads().iter().any(in_need) {
+            self.write(*entry, old)?;
+            *borrowed = None;
+        }
+        Ok(())
+    }
+
     fn run(&self, work: Work<'_>, deadline: Duration) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
         let deadline = Instant::now() + deadline;
+        self.begin(&work, deadline)?.finish(&work, deadline)
+    }
+
+    /// Finds a thread and holds it, with the calls before it.
+    fn begin(&self, work: &Work<'_>, deadline: Instant) -> Result<Box<Session<'_>>, CallError> {
         let mut refused;
         let mut all = false;
         loop {
@@ -183,9 +255,9 @@ impl Process {
             mappings.iter().find(fits).ok_or(CallError::NoCode(work.entry))?;
             refused = Vec::new();
             for tid in self.candidates(all, &mut refused).map_err(failed("list the threads"))? {
-                match Session::begin(self, tid, &mappings, &work, deadline)? {
+                match Session::begin(self, tid, &mappings, work, deadline)? {
                     Begun::Refused(why) => refused.push((tid, why)),
-                    Begun::Session(session) => return session.finish(&work, deadline),
+                    Begun::Session(session) => return Ok(session),
                 }
             }
             if Instant::now() >= deadline || !self.is_alive() {
@@ -277,6 +349,8 @@ struct Session<'p> {
     since: Instant,
     haste: Haste,
     frame: Frame,
+    /// The signals that the thread blocks itself.
+    mask: u64,
     /// What the thread comes back to.
     saved: Registers,
     /// What it comes back to if a handler interrupts first the call that it slept in.
@@ -318,10 +392,6 @@ impl<'p> Session<'p> {
             Err(why) => return Ok(Begun::Refused(why)),
         };
         let mask = trace::signal_mask(tid).map_err(failed("PTRACE_GETSIGMASK"))?;
-        // A signal that waits would have its handler run on top of the frame; it is better let through first.
-        if trace::signal_pending(tid, mask).map_err(failed("PTRACE_PEEKSIGINFO"))? {
-            return Ok(Begun::Refused("is about to handle a signal".to_owned()));
-        }
         let xstate = trace::xstate(tid).map_err(failed("PTRACE_GETREGSET"))?;
         let Some(frame) = Frame::build(&saved, mask, &xstate, work.calls) else {
             return Ok(Begun::Refused("has a vector state of an unknown kind".to_owned()));
@@ -357,7 +427,14 @@ impl<'p> Session<'p> {
         // From here on the thread finishes by itself.
         trace::set_registers(tid, &start).map_err(failed("PTRACE_SETREGS"))?;
         std::mem::forget(guard);
-        let session = Session { process, tid, since, haste, frame, saved, interrupted, borrowed };
+        // Handlers wait until the frame brings the real mask back: under a storm of signals a traced thread would
+        // never come to its calls. Only now, since the frame alone undoes it should we die.
+        let masked = trace::set_signal_mask(tid, !FAULTS);
+        let session = Session { process, tid, since, haste, frame, mask, saved, interrupted, borrowed };
+        if let Err(error) = masked {
+            session.leave();
+            return Err(failed("PTRACE_SETSIGMASK")(error));
+        }
         Ok(Begun::Session(Box::new(session)))
     }
 
@@ -411,7 +488,6 @@ impl<'p> Session<'p> {
                 Halt::Group => return Err(unfinished(results)),
                 Halt::Signal(number) => {
                     signal = number;
-                    self.interrupt_slept_in_call(number)?;
                     continue;
                 }
                 Halt::Interrupted | Halt::Other => continue,
@@ -423,6 +499,9 @@ impl<'p> Session<'p> {
                 // A signal handler that runs on top makes calls of its own.
                 ours = regs.rip == behind && self.on_frame(&regs);
                 *value = regs.rbx;
+                if ours && regs.system_call() == Some(RT_SIGRETURN) {
+                    self.interrupt_slept_in_call()?;
+                }
             } else if ours && results.len() + 1 == self.frame.records.len() {
                 let whole = Registers { orig_rax: regs.orig_rax, ..self.saved };
                 return if same(&whole, &regs) { Ok(()) } else { Err(CallError::Lost { tid }) };
@@ -436,13 +515,15 @@ impl<'p> Session<'p> {
         (self.frame.address..self.frame.address + self.frame.bytes.len() as u64).contains(&regs.rsp)
     }
 
-    /// A handler is about to run while the thread is borrowed from a call that any handler ends with EINTR: so
-    /// it comes back with that, as it would have.
-    fn interrupt_slept_in_call(&mut self, signal: i32) -> Result<(), CallError> {
+    /// A handler waits to run while the thread is borrowed from a call that any handler ends with EINTR: so it
+    /// comes back with that, as it would have.
+    fn interrupt_slept_in_call(&mut self) -> Result<(), CallError> {
         let Some(interrupted) = self.interrupted else { return Ok(()) };
         let status = task::status(&self.process.path()).unwrap_or_default();
         let caught = task::status_field(&status, "SigCgt").and_then(|m| u64::from_str_radix(m, 16).ok());
-        if caught.unwrap_or(0) & (1 << (signal - 1)) == 0 {
+        let without_handler = !caught.unwrap_or(0);
+        let waits = trace::signal_pending(self.tid, self.mask | without_handler);
+        if !waits.map_err(failed("PTRACE_PEEKSIGINFO"))? {
             return Ok(());
         }
         let (address, bytes) = self.frame.amended(&interrupted);

@@ -24,7 +24,7 @@ mod task;
 mod trace;
 pub mod unwind;
 
-pub use call::{Arg, CallError, CallReport, SystemCall};
+pub use call::{Arg, CallError, CallReport, Sent, SystemCall};
 pub use emerge::Emerged;
 pub use find::{all_processes, processes_running};
 pub use lock::{Lock, LockError};

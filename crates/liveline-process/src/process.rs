@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::call::Borrowed;
 use crate::kill_point;
 use crate::mapping::Mapping;
 use crate::task::{self, Stat};
@@ -113,6 +115,7 @@ pub struct Process {
     pidfd: OwnedFd,
     dir: File,
     memory: File,
+    borrowed: Mutex<Option<Borrowed>>,
 }
 
 impl Process {
@@ -192,7 +195,7 @@ impl Process {
         // The directory outlives its process but then no longer answers: reading it again now proves that
         // pidfd, memory and directory are all of one process.
         let again = Stat::read(&path).map_err(|e| failed("read /proc/PID/stat", e))?;
-        Ok(Self { pid, start_time: again.start_time, pidfd, dir, memory })
+        Ok(Self { pid, start_time: again.start_time, pidfd, dir, memory, borrowed: Mutex::new(None) })
     }
 
     fn failed(&self, what: &'static str, error: io::Error) -> OpenError {
@@ -375,6 +378,11 @@ impl Process {
             done += length;
         }
         done
+    }
+
+    /// The code that is lent for calls just now.
+    pub(crate) fn borrowed(&self) -> MutexGuard<'_, Option<Borrowed>> {
+        self.borrowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// /proc/PID/task - the ids of its threads, the ended ones that nobody collected included.

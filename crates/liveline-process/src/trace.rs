@@ -95,6 +95,11 @@ pub(crate) fn signal_mask(tid: i32) -> io::Result<u64> {
     Ok(mask)
 }
 
+/// PTRACE_SETSIGMASK - replaces the blocked signals.
+pub(crate) fn set_signal_mask(tid: i32, mask: u64) -> io::Result<()> {
+    request(libc::PTRACE_SETSIGMASK, tid, 8, &raw const mask as usize).map(drop)
+}
+
 /// PTRACE_PEEKSIGINFO - whether a signal outside `mask` waits for this thread, own or shared with the process.
 pub(crate) fn signal_pending(tid: i32, mask: u64) -> io::Result<bool> {
     const MANY: usize = 32;

@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-/// What the exit code means.
+/// What the exit code means. 2, a wrong command line, is clap's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     /// Done.
     Done = 0,
     /// Failed; the target is unchanged.
     Failed = 1,
-    /// The command line was wrong.
-    Usage = 2,
     /// There was nothing to do.
     Nothing = 3,
     /// Refused, with the reason.
