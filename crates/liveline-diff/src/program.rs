@@ -6,6 +6,7 @@ use std::path::Path;
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 use liveline_elf::module::{Module, ModuleKind, Symbol, SymbolKind};
+use liveline_patch::Place;
 use object::elf;
 
 use crate::{DiffError, names};
@@ -62,9 +63,9 @@ pub(crate) struct ThreadWords {
     /// Offset in the TLS image → TLS descriptor.
     descriptors: BTreeMap<i64, u64>,
     module: Option<u64>,
-    /// The same for an exported thread-local: right unless the program interposes that.
-    lent: Option<u64>,
-    lent_offset: Option<(i64, u64)>,
+    /// The same for an exported thread-local, with its name: right unless the program interposes that.
+    lent: Option<(u64, String)>,
+    lent_offset: Option<(i64, u64, String)>,
 }
 
 impl ThreadWords {
@@ -73,9 +74,10 @@ impl ThreadWords {
         self.offsets.get(&value).copied()
     }
 
-    /// Some word with a thread-pointer offset, and whose.
-    pub(crate) fn any_offset(&self) -> Option<(i64, u64)> {
-        self.offsets.iter().next().map(|(value, slot)| (*value, *slot)).or(self.lent_offset)
+    /// Some word with a thread-pointer offset, and whose that is.
+    pub(crate) fn any_offset(&self) -> Option<(i64, Place)> {
+        let own = self.offsets.iter().next().map(|(value, slot)| (*value, word(*slot, None)));
+        own.or_else(|| self.lent_offset.as_ref().map(|(value, slot, name)| (*value, word(*slot, Some(name)))))
     }
 
     /// The descriptor of a thread-local.
@@ -84,9 +86,14 @@ impl ThreadWords {
     }
 
     /// A word with the module's number.
-    pub(crate) fn module(&self) -> Option<u64> {
-        self.module.or(self.lent)
+    pub(crate) fn module(&self) -> Option<Place> {
+        let own = self.module.map(|slot| word(slot, None));
+        own.or_else(|| self.lent.as_ref().map(|(slot, name)| word(*slot, Some(name))))
     }
+}
+
+fn word(address: u64, unless_interposed: Option<&String>) -> Place {
+    Place::TargetWord { address, unless_interposed: unless_interposed.cloned() }
 }
 
 /// A thread-local of the target.
@@ -175,17 +182,23 @@ impl<'d> Program<'d> {
             if own.is_none_or(|symbol| symbol.defined) {
                 let value = own.map_or(0, |symbol| symbol.address as i64).wrapping_add(relocation.addend);
                 // A symbol that others may interpose may be another module's in the end: the last choice.
-                let lent = own.is_some_and(|symbol| !symbol.protected);
+                let lent = own.filter(|symbol| !symbol.protected).map(|symbol| symbol.name.clone());
                 let words = &mut self.thread_words;
                 match elf::RelocationType(relocation.kind) {
-                    elf::R_X86_64_TPOFF64 if !lent => _ = words.offsets.insert(value, relocation.address),
-                    elf::R_X86_64_TLSDESC if !lent => _ = words.descriptors.insert(value, relocation.address),
-                    elf::R_X86_64_DTPMOD64 if !lent => {
+                    elf::R_X86_64_TPOFF64 if lent.is_none() => {
+                        _ = words.offsets.insert(value, relocation.address)
+                    }
+                    elf::R_X86_64_TLSDESC if lent.is_none() => {
+                        _ = words.descriptors.insert(value, relocation.address)
+                    }
+                    elf::R_X86_64_DTPMOD64 if lent.is_none() => {
                         words.module = words.module.or(Some(relocation.address))
                     }
-                    elf::R_X86_64_DTPMOD64 => words.lent = words.lent.or(Some(relocation.address)),
-                    elf::R_X86_64_TPOFF64 => {
-                        words.lent_offset = words.lent_offset.or(Some((value, relocation.address)))
+                    elf::R_X86_64_DTPMOD64 if words.lent.is_none() => {
+                        words.lent = lent.map(|name| (relocation.address, name));
+                    }
+                    elf::R_X86_64_TPOFF64 if words.lent_offset.is_none() => {
+                        words.lent_offset = lent.map(|name| (value, relocation.address, name));
                     }
                     _ => {}
                 }

@@ -134,15 +134,15 @@ fn reach(emitter: &mut Emitter, place: &Where, label: i64, full: bool, name: &st
             if let Some(slot) = slots.tpoff.filter(|_| label == 0).or(words.offset_of(wanted)) {
                 return Ok(Reach::Offset(emitter.maker.target(slot, &format!("{name}@gottpoff")), 0));
             }
-            if let Some((other, slot)) = words.any_offset() {
-                let base =
-                    emitter.maker.symbol(Key::Word(slot), "tpoff", || Place::TargetWord { address: slot });
+            if let Some((other, place)) = words.any_offset() {
+                let slot = word_address(&place);
+                let base = emitter.maker.symbol(Key::Word(slot), "tpoff", || place);
                 let word = emitter.maker.word(Key::Word(slot), base, wanted.wrapping_sub(other));
                 return Ok(Reach::Offset(emitter.maker.got(), word as i64));
             }
-            if full && let Some(slot) = words.module() {
-                let module =
-                    emitter.maker.symbol(Key::Word(slot), "dtpmod", || Place::TargetWord { address: slot });
+            if full && let Some(place) = words.module() {
+                let slot = word_address(&place);
+                let module = emitter.maker.symbol(Key::Word(slot), "dtpmod", || place);
                 let pair = emitter.maker.raw_words(&[(Some(module), 0), (None, wanted)]);
                 return Ok(Reach::Pair(emitter.maker.got(), pair as i64));
             }
@@ -168,6 +168,10 @@ fn reach(emitter: &mut Emitter, place: &Where, label: i64, full: bool, name: &st
         }
         _ => Err(missing()),
     }
+}
+
+fn word_address(place: &Place) -> u64 {
+    if let Place::TargetWord { address, .. } = place { *address } else { 0 }
 }
 
 /// `mov x@gottpoff(%rip), %r` → `mov $x, %r`; `add x@gottpoff(%rip), %r` → `add $x, %r`.
@@ -258,13 +262,14 @@ fn module_base(
     let reloc = piece.relocs[index];
     let strange = || "a local-dynamic access to a thread-local has an unknown form".to_owned();
     if emitter.world.program.is_library() {
-        let slot = emitter
+        let place = emitter
             .world
             .program
             .own_thread_words()
             .module()
             .ok_or_else(|| elsewhere(emitter, key, &reloc))?;
-        let module = emitter.maker.symbol(Key::Word(slot), "dtpmod", || Place::TargetWord { address: slot });
+        let slot = word_address(&place);
+        let module = emitter.maker.symbol(Key::Word(slot), "dtpmod", || place);
         let pair = emitter.maker.raw_words(&[(Some(module), 0), (None, 0)]);
         let got = emitter.maker.got();
         emitter.add(key, reloc.offset, RelocationKind::Pc32, got, pair as i64 - reloc.tail);

@@ -181,3 +181,13 @@ pub(crate) fn find_export(modules: &[Loaded], name: &str, version: Option<&str>)
         })
     })
 }
+
+/// The file name of a module, other than the one loaded at `bias`, that exports a thread-local of this name.
+pub(crate) fn exports_thread_local<'m>(modules: &'m [Loaded], name: &str, bias: u64) -> Option<&'m str> {
+    let exports = |loaded: &&Loaded| {
+        let mut symbols = loaded.module.dynamic_symbols.iter();
+        loaded.bias != bias
+            && symbols.any(|symbol| symbol.defined && symbol.kind == SymbolKind::Tls && symbol.name == name)
+    };
+    modules.iter().find(exports).map(Loaded::file_name)
+}

@@ -143,8 +143,7 @@ impl Mounter<'_> {
                 continue;
             }
             let fd = u64::try_from(result).map_err(|_| refused("memfd_create", result))?;
-            let path = format!("/proc/{}/fd/{fd}", self.process.pid());
-            let filled = File::options().write(true).open(path).and_then(|file| fill(&file, image));
+            let filled = self.process.open_to_fill(fd).and_then(|file| fill(&file, image));
             if let Err(error) = filled {
                 self.run(&[call(libc::SYS_close, values([fd, 0, 0, 0, 0, 0]))])?;
                 return Err(MountError::Problem(Problem::Failed(format!(
@@ -161,7 +160,8 @@ impl Mounter<'_> {
         let calls = [open];
         self.send(&calls)?;
         let process = self.process;
-        if let Some(fd) = self.effect(|| open_descriptors(process).into_iter().find(|(_, link)| link == path))
+        if let Some(fd) =
+            self.effect(|| process.open_files().ok()?.into_iter().find(|(_, link)| link == path))
         {
             return Ok(fd.0 as i64);
         }
@@ -197,7 +197,8 @@ impl Mounter<'_> {
     fn map_watched(&mut self, image: &Image, fd: u64, calls: &[SystemCall; 3]) -> Result<(), MountError> {
         let header = &image.header;
         // The first time it was closed, whatever became of the mappings.
-        let still_open = open_descriptors(self.process).iter().any(|(open, _)| *open == fd);
+        let still_open =
+            self.process.open_files().is_ok_and(|files| files.iter().any(|(open, _)| *open == fd));
         let results = if still_open { self.run(calls)? } else { Vec::new() };
         let ours = |at| is_mapped(self.process, at);
         let there = [(header.record(), header.data_size), (header.base, header.code_size)]
@@ -276,11 +277,8 @@ impl Mounter<'_> {
     /// Closes descriptors of images that a killed patcher left open; how many.
     pub(crate) fn close_left_over(&mut self) -> Result<usize, Problem> {
         let ours = |link: &Path| link.as_os_str().as_bytes().ends_with(FILE_SUFFIX.as_bytes());
-        let left: Vec<u64> = open_descriptors(self.process)
-            .into_iter()
-            .filter(|(_, link)| ours(link))
-            .map(|(fd, _)| fd)
-            .collect();
+        let open = self.process.open_files().map_err(|error| Problem::Failed(error.to_string()))?;
+        let left: Vec<u64> = open.into_iter().filter(|(_, link)| ours(link)).map(|(fd, _)| fd).collect();
         for fd in &left {
             self.run(&[call(libc::SYS_close, values([*fd, 0, 0, 0, 0, 0]))]).map_err(problem)?;
         }
@@ -291,21 +289,6 @@ impl Mounter<'_> {
     pub(crate) fn resolve(&mut self, resolver: u64) -> Result<u64, Problem> {
         self.process.call_function(resolver, &[], self.entry, self.deadline).map_err(problem)
     }
-}
-
-/// The open files of the target: number and path.
-fn open_descriptors(process: &Process) -> Vec<(u64, PathBuf)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", process.pid())) else { return Vec::new() };
-    let open = entries.flatten().filter_map(|entry| {
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        let link = fs::read_link(entry.path()).ok()?;
-        let link = match link.to_str().and_then(|link| link.strip_suffix(" (deleted)")) {
-            Some(link) => PathBuf::from(link),
-            None => link,
-        };
-        Some((fd, link))
-    });
-    open.collect()
 }
 
 /// Whether a mapping of an image of ours begins there.

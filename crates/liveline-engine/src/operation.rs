@@ -97,8 +97,10 @@ pub(crate) fn operate(
 impl Operation<'_> {
     /// A mounter for this process.
     pub(crate) fn mounter(&self) -> Result<Mounter<'_>, Problem> {
-        let entry =
-            self.process.entry().map_err(|error| Problem::Failed(format!("the program's entry: {error}")))?;
+        let entry = self
+            .process
+            .entry_point()
+            .map_err(|error| Problem::Failed(format!("the program's entry: {error}")))?;
         Ok(Mounter { process: self.process, entry, deadline: STEP, cost: Cost::default() })
     }
 

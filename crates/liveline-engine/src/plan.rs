@@ -166,7 +166,17 @@ fn resolve(
             Place::Here { .. } => 0,
             Place::Absolute { value } => *value,
             Place::Target { address } => address.wrapping_add(target.bias),
-            Place::TargetWord { address } => {
+            Place::TargetWord { address, unless_interposed } => {
+                if let Some(name) = unless_interposed {
+                    let modules = modules.get_or_insert_with(|| modules::all(process, mappings));
+                    if let Some(other) = modules::exports_thread_local(modules, name, target.bias) {
+                        return Err(Problem::Refused(format!(
+                            "{other} exports a thread-local {name} of its own in place of that of {}, through \
+                             which the patch would find others",
+                            patch.meta.target.file_name
+                        )));
+                    }
+                }
                 let mut word = [0; 8];
                 process
                     .read(address.wrapping_add(target.bias), &mut word)

@@ -247,6 +247,10 @@ pub enum Place {
     TargetWord {
         /// Link-time virtual address of the word.
         address: u64,
+        /// The word is the module's own only if no other module of the process exports a thread-local of this
+        /// name; checked when the patch is installed.
+        #[serde(default)]
+        unless_interposed: Option<String>,
     },
     /// In another module of the process, found by name when the patch is installed. An IFUNC is resolved by
     /// calling its resolver in the process.

@@ -97,7 +97,7 @@ fn sample() -> Patch {
             symbol("", here(1, 0, 3, false)),
             symbol("strlen", Place::Import { version: Some("GLIBC_2.2.5".into()), weak: false }),
             symbol("helper", Place::Absolute { value: u64::MAX }),
-            symbol("helper", Place::TargetWord { address: 0x8000 }),
+            symbol("helper", Place::TargetWord { address: 0x8000, unless_interposed: Some("t".into()) }),
             symbol("buffer", here(3, 0, 4096, false)),
         ],
     }

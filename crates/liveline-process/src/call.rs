@@ -165,6 +165,8 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
+/// Threads among which the best is good enough.
+const ENOUGH: usize = 24;
 /// How long one candidate may take to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -272,7 +274,8 @@ impl Process {
     }
 
     /// The threads that may make the calls, best first; the others with the reason. Unless `all` are wanted the
-    /// first that is as good as can be is enough: asking every one of hundreds takes milliseconds.
+    /// first that is as good as can be, or the best of a few, is enough: asking every one of hundreds takes
+    /// milliseconds.
     fn candidates(&self, all: bool, refused: &mut Vec<(i32, String)>) -> std::io::Result<Vec<i32>> {
         let mut ranked = Vec::new();
         for tid in self.threads()? {
@@ -288,6 +291,9 @@ impl Process {
                         return Ok(vec![tid]);
                     }
                     ranked.push((rank, tid));
+                    if ranked.len() >= ENOUGH && !all {
+                        break;
+                    }
                 }
                 state => refused.push((tid, format!("is in state {state}"))),
             }
