@@ -9,11 +9,11 @@ use crate::operation::{Operation, Options, operate};
 use crate::outcome::{Outcome, Problem, State};
 use crate::place;
 use crate::plan::Plan;
-use crate::record::Phase;
+use crate::record::{Header, Phase};
 use crate::recover::tidy;
 use crate::registry::{Installed, Registry};
 use crate::safe_point::Forbidden;
-use crate::switch::Direction;
+use crate::switch::{self, Direction};
 
 /// Bases tried before it is given up that a place can be kept.
 const PLACES: usize = 8;
@@ -51,17 +51,69 @@ fn run(operation: &mut Operation<'_>, patch: &Patch, hash: &str) -> Result<(), P
         operation.outcome.state = State::Possible;
         return Ok(());
     }
-    let image = stage(operation, &mut plan, &bases)?;
-    match commit(operation, &plan, &image) {
+    let again = again(operation, &mut plan)?;
+    let image = match again {
+        Some(_) => None,
+        None => Some(stage(operation, &mut plan, &bases)?),
+    };
+    match commit(operation, &plan, image.as_ref(), again) {
         Ok(()) => {
             operation.outcome.state = State::Applied;
             Ok(())
         }
         Err(problem) => {
-            take_back(operation, &image);
+            if let Some(image) = image {
+                take_back(operation, &image);
+            }
             Err(problem)
         }
     }
+}
+
+/// The retired image of this very patch, if there is one that can go in again as it is: its code and addresses
+/// are what they would be anew. Its data stays what it has become; the program may have pointers into it.
+/// Without this, each time in and out would leave one more image behind.
+fn again(operation: &mut Operation<'_>, plan: &mut Plan<'_>) -> Result<Option<usize>, Problem> {
+    let failed = |error: liveline_process::MemoryError| Problem::Failed(error.to_string());
+    let hash = &plan.description.hash;
+    let retired = operation.registry.patches.iter().rposition(|installed| {
+        installed.header.phase == Phase::Retired
+            && installed.description.hash == *hash
+            && installed.header.bias == plan.bias
+    });
+    let Some(index) = retired else { return Ok(None) };
+    resolve(operation, plan)?;
+    let header = operation.registry.patches[index].header;
+    let Ok(image) = plan.image(header.base) else { return Ok(None) };
+    let code = header.code_size as usize;
+    if image.header.code_size != header.code_size || image.header.data_size != header.data_size {
+        return Ok(None);
+    }
+    let mut there = vec![0; image.bytes.len()];
+    operation.process.read(header.base, &mut there).map_err(failed)?;
+    let same = there[..code] == image.bytes[..code]
+        && plan.shape.imported(plan.patch).all(|at| there.get(at.clone()) == image.bytes.get(at));
+    if !same {
+        return Ok(None);
+    }
+    let generation = plan.generation;
+    switch::renew(operation.process, &mut operation.registry.patches[index], generation).map_err(failed)?;
+    let installed = operation.registry.patches.remove(index);
+    operation.registry.patches.push(installed);
+    // The places of records have moved.
+    plan.find_owners(operation.process, &operation.registry).map_err(failed)?;
+    Ok(Some(operation.registry.patches.len() - 1))
+}
+
+/// Calls the IFUNC resolvers that the patch needs the answers of.
+fn resolve(operation: &mut Operation<'_>, plan: &mut Plan<'_>) -> Result<(), Problem> {
+    if !plan.resolvers.is_empty() {
+        let mut mounter = operation.mounter()?;
+        for (symbol, resolver) in std::mem::take(&mut plan.resolvers) {
+            plan.outer[symbol] = mounter.resolve(resolver)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the very same patch is in already.
@@ -94,10 +146,8 @@ fn check_registry(registry: &Registry, patch: &Patch, hash: &str) -> Result<bool
 /// Maps the image; nothing leads to it yet.
 fn stage(operation: &mut Operation<'_>, plan: &mut Plan<'_>, bases: &[u64]) -> Result<Image, Problem> {
     let name = plan.patch.meta.name.clone();
+    resolve(operation, plan)?;
     let mut mounter = operation.mounter()?;
-    for (symbol, resolver) in std::mem::take(&mut plan.resolvers) {
-        plan.outer[symbol] = mounter.resolve(resolver)?;
-    }
     let mut mapped = Err(Problem::Failed("every place for the new code was taken meanwhile".into()));
     for base in bases.iter().take(PLACES) {
         let image = match plan.image(*base) {
@@ -142,7 +192,7 @@ fn verify(operation: &Operation<'_>, image: &Image) -> Result<(), Problem> {
     }
 }
 
-fn warm(operation: &Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(), Problem> {
+fn warm(operation: &Operation<'_>, plan: &Plan<'_>, header: &Header) -> Result<(), Problem> {
     let process = operation.process;
     let mut pages: Vec<u64> = (0..plan.owners.len())
         .filter(|index| plan.owners[*index].is_none())
@@ -150,7 +200,7 @@ fn warm(operation: &Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(),
         .collect();
     pages.sort_unstable();
     pages.dedup_by_key(|at| *at / crate::layout::PAGE);
-    pages.push(image.header.record());
+    pages.push(header.record());
     for at in pages {
         let mut byte = [0];
         let copied = process.read(at, &mut byte).and_then(|()| process.write(at, &byte));
@@ -159,12 +209,19 @@ fn warm(operation: &Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(),
     Ok(())
 }
 
-fn commit(operation: &mut Operation<'_>, plan: &Plan<'_>, image: &Image) -> Result<(), Problem> {
-    warm(operation, plan, image)?;
+fn commit(
+    operation: &mut Operation<'_>,
+    plan: &Plan<'_>,
+    image: Option<&Image>,
+    again: Option<usize>,
+) -> Result<(), Problem> {
+    let index = again.unwrap_or(operation.registry.patches.len());
+    if let Some(image) = image {
+        let installed = Installed { header: image.header, description: plan.description.clone() };
+        operation.registry.patches.push(installed);
+    }
+    warm(operation, plan, &operation.registry.patches[index].header)?;
     let forbidden = forbidden(operation, plan);
-    let index = operation.registry.patches.len();
-    let installed = Installed { header: image.header, description: plan.description.clone() };
-    operation.registry.patches.push(installed);
     operation.turn(forbidden, index, Direction::In)
 }
 

@@ -4,6 +4,8 @@
 //! it will have (`ET_EXEC`), so `perf` resolves samples through the mapping's name and gdb reads it with a
 //! bare `add-symbol-file`.
 
+use std::ops::Range;
+
 use liveline_patch::{Patch, Place, RelocationKind, SectionKind};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use object::{Endianness, elf};
@@ -100,6 +102,21 @@ impl Shape {
         layout.place_data(patch, end.next_multiple_of(PAGE), shape.description.len() as u64);
         shape.layout = layout;
         Ok((shape, description))
+    }
+
+    /// Where the image's data holds addresses of other modules, as ranges of its bytes.
+    pub(crate) fn imported<'a>(&'a self, patch: &'a Patch) -> impl Iterator<Item = Range<usize>> + 'a {
+        let sections = patch.sections.iter().zip(&self.layout.sections);
+        sections.filter(|(section, _)| section.kind == SectionKind::Data).flat_map(move |(section, at)| {
+            section.relocations.iter().filter_map(move |relocation| {
+                let outer = !matches!(
+                    patch.symbols[relocation.symbol].place,
+                    Place::Here { .. } | Place::Target { .. }
+                );
+                let start = (at + relocation.offset) as usize;
+                outer.then(|| start..start + relocation.kind.width() as usize)
+            })
+        })
     }
 
     /// Makes the image for `base`.

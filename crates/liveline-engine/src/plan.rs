@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use liveline_patch::{Patch, Place};
-use liveline_process::{Mapping, Process};
+use liveline_process::{Mapping, MemoryError, Process};
 
 use crate::continuation::{self, Continuation};
 use crate::image::{Image, ImageError, Inputs, Shape};
@@ -77,6 +77,17 @@ impl<'p> Plan<'p> {
         let generation = registry.next_generation();
         let range = loaded.range();
         Ok(Plan { patch, shape, description, bias, range, outer, resolvers, owners, bodies, generation })
+    }
+
+    /// Finds anew who has the detours.
+    pub(crate) fn find_owners(&mut self, process: &Process, registry: &Registry) -> Result<(), MemoryError> {
+        for index in 0..self.owners.len() {
+            let at = self.detour(index);
+            let mut now = [0; DETOUR_SIZE as usize];
+            process.read(at, &mut now)?;
+            self.owners[index] = registry.owner(at, &now);
+        }
+        Ok(())
     }
 
     /// Run-time address of the detour of function `index`.

@@ -17,6 +17,8 @@ pub(crate) const HEADER_SIZE: u64 = 128;
 pub(crate) const SELECTOR: u64 = 16;
 /// Byte offset of the phase word, see [`Phase`].
 pub(crate) const PHASE: u64 = 24;
+/// Byte offset of the generation word.
+pub(crate) const GENERATION: u64 = 32;
 
 /// How far an installation is; what the code does is decided by the selector alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

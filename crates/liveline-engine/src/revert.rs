@@ -23,7 +23,7 @@ fn run(operation: &mut Operation<'_>, name: &str) -> Result<(), Problem> {
         .rposition(|installed| installed.description.name == name && installed.header.phase == Phase::Active)
     else {
         operation.outcome.state = State::Clean;
-        operation.outcome.reason = Some("the patch is not in this process".into());
+        operation.outcome.reason = Some(format!("the patch {name} is not in this process"));
         return Ok(());
     };
     let needs_it = |other: &&crate::registry::Installed| {

@@ -6,7 +6,7 @@
 
 use liveline_process::{MemoryError, Process};
 
-use crate::record::{PHASE, Phase, SELECTOR};
+use crate::record::{GENERATION, PHASE, Phase, SELECTOR};
 use crate::registry::{Installed, Owner, Registry};
 use crate::table::{CLOSED, DETOUR_SIZE, NEW, OLD, detour};
 
@@ -91,7 +91,6 @@ fn engage_in(process: &Process, registry: &mut Registry, index: usize) -> Result
     for function in 0..installed.description.functions.len() {
         let at = installed.detour(function);
         match live(process, registry, at)? {
-            Some(live) if live.owner.patch == index => {}
             Some(live) => {
                 process.write(installed.header.old(function), &live.holds.to_le_bytes())?;
                 process.write(live.slot, &installed.thunk(function).to_le_bytes())?;
@@ -103,10 +102,25 @@ fn engage_in(process: &Process, registry: &mut Registry, index: usize) -> Result
                     length: DETOUR_SIZE as usize,
                     error: std::io::Error::other(error),
                 })?;
+                // An image that was in before has other values in both.
+                process
+                    .write(installed.header.old(function), &installed.continuation(function).to_le_bytes())?;
+                process.write(installed.header.slot(function), &installed.thunk(function).to_le_bytes())?;
                 process.write(at, &jump)?;
             }
         }
     }
+    Ok(())
+}
+
+/// Makes a patch the newest: it is about to go in again.
+pub(crate) fn renew(
+    process: &Process,
+    installed: &mut Installed,
+    generation: u64,
+) -> Result<(), MemoryError> {
+    process.write(installed.header.record() + GENERATION, &generation.to_le_bytes())?;
+    installed.header.generation = generation;
     Ok(())
 }
 
