@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include "case.h"
 #ifdef V2
-
-
-
+#line 300
 #endif
 
 KEEP int checked(int x) {

@@ -10,6 +10,9 @@
 #include <string.h>
 #include "case.h"
 
+// So that a static program has it.
+__attribute__((used)) static char *(*volatile appends)(char *, const char *) = strcat;
+
 KEEP void compose(char *out, unsigned long room, const char *text) {
     char copy[32];
 #ifdef V2
