@@ -8,6 +8,8 @@
 
 mod apply;
 mod continuation;
+#[doc(hidden)]
+pub mod fuzzing;
 mod image;
 mod layout;
 mod modules;
@@ -22,6 +24,7 @@ mod registry;
 mod revert;
 mod safe_point;
 mod status;
+mod suspended;
 mod switch;
 mod symbolize;
 mod table;

@@ -63,6 +63,24 @@ fn executables(mappings: &[Mapping]) -> impl Iterator<Item = &Mapping> {
     })
 }
 
+/// Path and contents of every file that is mapped to run, each once, as far as they can be read.
+pub(crate) fn files<'a>(
+    process: &'a Process,
+    mappings: &'a [Mapping],
+) -> impl Iterator<Item = (&'a str, Vec<u8>)> + 'a {
+    let mut seen = Vec::new();
+    executables(mappings).filter_map(move |mapping| {
+        let identity = (mapping.dev, mapping.inode);
+        if seen.contains(&identity) {
+            return None;
+        }
+        seen.push(identity);
+        let mut bytes = Vec::new();
+        process.module_file(mapping).ok()?.take(LIMIT).read_to_end(&mut bytes).ok()?;
+        Some((mapping.path.as_deref()?, bytes))
+    })
+}
+
 /// Reads the module behind an executable mapping; none if it is no ELF module.
 pub(crate) fn load(process: &Process, mapping: &Mapping) -> Result<Option<Loaded>, String> {
     let path = mapping.path.clone().unwrap_or_default();

@@ -217,7 +217,7 @@ fn resolve(
     Ok((outer, resolvers))
 }
 
-fn describe(
+pub(crate) fn describe(
     patch: &Patch,
     layout: &Layout,
     hash: &str,

@@ -248,16 +248,22 @@ fn read_record(process: &Process, at: u64) -> Option<Result<Installed, ()>> {
     if words[..8] != crate::record::MAGIC.to_le_bytes() {
         return None;
     }
-    Some(read_whole(process, at, &words).ok_or(()))
+    let read = |address, bytes: &mut [u8]| process.read(address, bytes).ok();
+    Some(read_whole(at, &words, read).ok_or(()))
 }
 
-fn read_whole(process: &Process, at: u64, words: &[u8]) -> Option<Installed> {
+/// Reads and checks the record at `at`, whose first words are at hand, from the memory that `read` reads.
+pub(crate) fn read_whole(
+    at: u64,
+    words: &[u8],
+    read: impl Fn(u64, &mut [u8]) -> Option<()>,
+) -> Option<Installed> {
     let header = Header::decode(words)?;
     if header.record() != at {
         return None;
     }
     let mut bytes = vec![0; header.description_size as usize];
-    process.read(at + header.description_offset(), &mut bytes).ok()?;
+    read(at + header.description_offset(), &mut bytes)?;
     if description_check(&bytes) != header.check {
         return None;
     }

@@ -61,6 +61,14 @@ impl Forbidden {
         self.ranges.iter().find(|(start, end, _)| (*start..*end).contains(&pc)).map(|(_, _, name)| &**name)
     }
 
+    /// The name of the forbidden piece that this would be a return address into.
+    pub(crate) fn returns_into(&self, word: u64) -> Option<&str> {
+        if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 {
+            return None;
+        }
+        self.at(word.wrapping_sub(1))
+    }
+
     fn suspicious(&self, word: u64) -> bool {
         // Nearly every word fails this first comparison.
         if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 {

@@ -21,6 +21,7 @@ use crate::operation::{Operation, STEP, stop_problem};
 use crate::outcome::{Blocker, Problem};
 use crate::registry::Registry;
 use crate::safe_point::{Forbidden, Inspector, Obstacle};
+use crate::suspended;
 use crate::switch::{self, Direction};
 use crate::symbolize::Symbolizer;
 use crate::table::CLOSED;
@@ -42,6 +43,8 @@ enum Look {
     Obstacles(Vec<Obstacle>),
     /// A thread could not be stopped: it sleeps uninterruptibly, or waits for its vfork child.
     Unstoppable(Blocker),
+    /// A stack that belongs to no thread is in the way.
+    Suspended(Blocker),
 }
 
 /// The work of turning one patch.
@@ -54,6 +57,8 @@ struct Turn<'o, 'p> {
     engaged: bool,
     mappings: Vec<Mapping>,
     unwinder: Option<Unwinder>,
+    /// The program may have suspended stacks: memory is searched before each look.
+    coroutines: bool,
 }
 
 impl Operation<'_> {
@@ -68,6 +73,7 @@ impl Operation<'_> {
         self.registry.forbid_tables(&mut forbidden);
         forbidden.prepare(self.process, &self.mappings);
         let mappings = self.mappings.clone();
+        let coroutines = suspended::switches_stacks(self.process, &self.mappings);
         let mut turn = Turn {
             operation: self,
             forbidden: &forbidden,
@@ -76,6 +82,7 @@ impl Operation<'_> {
             engaged: false,
             mappings,
             unwinder: None,
+            coroutines,
         };
         let turned = turn.run();
         if turned.is_err() && turn.engaged {
@@ -92,10 +99,16 @@ impl Turn<'_, '_> {
         let mut pause = Duration::from_micros(200);
         loop {
             let gated = self.engaged;
-            let look = if gated { self.look_behind_gate(deadline)? } else { self.look()? };
+            let look = if let Some(blocker) = self.suspended()? {
+                Look::Suspended(blocker)
+            } else if gated {
+                self.look_behind_gate(deadline)?
+            } else {
+                self.look()?
+            };
             let stuck = match look {
                 Look::Done => return Ok(()),
-                Look::Unstoppable(blocker) => vec![blocker],
+                Look::Unstoppable(blocker) | Look::Suspended(blocker) => vec![blocker],
                 Look::Obstacles(obstacles) => {
                     if Instant::now() + pause < deadline {
                         Vec::new()
@@ -131,6 +144,21 @@ impl Turn<'_, '_> {
             self.unwinder = None;
         }
         self.mappings = mappings;
+    }
+
+    /// A suspended stack in the way, where there may be any. Searched while the program runs: for the time of
+    /// such a search nobody could be held.
+    fn suspended(&mut self) -> Result<Option<Blocker>, Problem> {
+        if !self.coroutines {
+            return Ok(None);
+        }
+        let process = self.operation.process;
+        let stop = process.stop(STEP).map_err(stop_problem)?;
+        let pointers: Vec<u64> = stop.threads().iter().map(|thread| thread.regs.rsp).collect();
+        let released = stop.release();
+        self.operation.note_stop(released.longest_stop);
+        self.refresh();
+        Ok(suspended::find(process, &self.mappings, self.forbidden, &pointers))
     }
 
     /// Holds all threads, and makes the switch if none is in the way.

@@ -19,9 +19,13 @@ struct Running {
 
 impl Running {
     fn start(flags: &[&str], arguments: &[&str]) -> Running {
+        Running::start_source("pair.c", flags, arguments)
+    }
+
+    fn start_source(source: &str, flags: &[&str], arguments: &[&str]) -> Running {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("pair");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/targets/pair.c");
+        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/targets").join(source);
         let built = Command::new("gcc")
             .args(["-O2", "-pthread", "-o"])
             .arg(&program)
@@ -46,7 +50,11 @@ impl Running {
 
     /// first(0), second(0), mixtures, loops.
     fn ask(&mut self) -> [i64; 4] {
-        self.child.stdin.as_mut().unwrap().write_all(b"?\n").unwrap();
+        self.say("?\n")
+    }
+
+    fn say(&mut self, words: &str) -> [i64; 4] {
+        self.child.stdin.as_mut().unwrap().write_all(words.as_bytes()).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let numbers: Vec<i64> = line.split_whitespace().map(|number| number.parse().unwrap()).collect();
@@ -246,6 +254,20 @@ fn a_thread_that_stays_inside_is_named_and_nothing_changes() {
     assert!(blocker.backtrace.iter().any(|frame| frame.starts_with("worker")), "{blocker:?}");
     assert!(liveline_engine::status(target.pid()).patches.is_empty());
     drop(target.child.kill());
+}
+
+#[test]
+fn a_suspended_coroutine_inside_is_seen() {
+    let mut target = Running::start_source("coroutine.c", &[], &[]);
+    let patch = target.patch("ten", &["first"], 10);
+    let options = Options { timeout: std::time::Duration::from_millis(300), ..Options::default() };
+    let outcome = liveline_engine::apply(target.pid(), &patch, &patch.encode().unwrap(), options);
+    let outcome = expect(outcome, State::Timeout);
+    assert_eq!(outcome.blockers[0].function, "first");
+    assert!(outcome.blockers[0].thread.starts_with("suspended stack"), "{outcome:?}");
+    assert_eq!(target.say("go\n")[0], 1);
+    expect(target.apply(&patch), State::Applied);
+    assert_eq!(target.ask()[0], 10);
 }
 
 #[test]
