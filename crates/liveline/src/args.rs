@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use liveline_patch::Requirement;
 
 /// Live-line maintenance for software: repairs a running program in place, while it serves, and takes the
@@ -100,10 +100,33 @@ pub(crate) struct InspectArgs {
 pub(crate) struct Selection {
     /// A process; may be given several times, or several after one --pid
     #[arg(long, value_name = "PID", num_args = 1.., action = clap::ArgAction::Append)]
-    pub(crate) pid: Vec<i32>,
+    pub(crate) pid: Vec<String>,
     /// Every process that runs this program or has this library mapped
     #[arg(long, value_name = "PATH")]
     pub(crate) exe: Option<PathBuf>,
+}
+
+impl Selection {
+    /// Tells pids from the command's own word, which may also stand behind them: `apply --pid 1 2 fix.llp`.
+    /// Ends the program with a usage error where that does not work out.
+    pub(crate) fn with_word(&self, word: Option<&str>, what: &str) -> (Vec<i32>, String) {
+        let (pids, mut words): (Vec<&String>, Vec<&String>) =
+            self.pid.iter().partition(|value| value.parse::<i32>().is_ok());
+        let own = word.or_else(|| words.pop().map(String::as_str));
+        let wrong = match (own, words.first()) {
+            (Some(own), None) => {
+                return (pids.iter().filter_map(|pid| pid.parse().ok()).collect(), own.to_owned());
+            }
+            (None, _) => format!("{what} is missing"),
+            (_, Some(word)) => format!("'{word}' is no process id"),
+        };
+        Liveline::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit()
+    }
+
+    /// The pids, for a command without a word of its own.
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        self.with_word(Some(""), "").0
+    }
 }
 
 #[derive(Debug, Args)]
@@ -114,7 +137,7 @@ pub(crate) struct Selection {
 pub(crate) struct ApplyArgs {
     /// The patch file
     #[arg(value_name = "FILE.llp")]
-    pub(crate) file: PathBuf,
+    pub(crate) file: Option<String>,
     #[command(flatten)]
     pub(crate) selection: Selection,
     /// How long to wait for a safe point, e.g. 500ms, 10s, 2m
@@ -131,7 +154,7 @@ pub(crate) struct ApplyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RevertArgs {
     /// Name of the patch
-    pub(crate) name: String,
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) selection: Selection,
     /// How long to wait for a safe point, e.g. 500ms, 10s, 2m

@@ -133,6 +133,15 @@ For more information, try '--help'.
 }
 
 #[test]
+fn the_patch_may_stand_behind_the_pids() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for words in [&["apply", "x.llp", "--pid", "1", "2"][..], &["apply", "--pid", "1", "2", "x.llp"]] {
+        let said = said(words, folder.path());
+        assert!(said.contains("x.llp: No such file"), "{said}");
+    }
+}
+
+#[test]
 fn help() {
     let folder = tempfile::tempdir().expect("a folder");
     insta::assert_snapshot!(said(&["--help"], folder.path()), @r#"
@@ -171,10 +180,10 @@ point in time (target unchanged).
 exit 0
 Put a patch into running processes
 
-Usage: liveline apply [OPTIONS] <--pid <PID>...|--exe <PATH>> <FILE.llp>
+Usage: liveline apply [OPTIONS] <--pid <PID>...|--exe <PATH>> [FILE.llp]
 
 Arguments:
-  <FILE.llp>  The patch file
+  [FILE.llp]  The patch file
 
 Options:
       --pid <PID>...       A process; may be given several times, or several after one --pid

@@ -1,5 +1,7 @@
 //! `apply`, `revert` and `recover`: what changes processes.
 
+use std::path::Path;
+
 use liveline_engine::{Options, Outcome, State};
 
 use crate::args::{ApplyArgs, RecoverArgs, RevertArgs};
@@ -7,20 +9,22 @@ use crate::failure::{Code, Result};
 use crate::{print, select};
 
 pub(crate) fn apply(args: &ApplyArgs) -> Result {
-    let (bytes, patch) = super::read_patch(&args.file)?;
-    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    let (pids, file) = args.selection.with_word(args.file.as_deref(), "the patch file");
+    let (bytes, patch) = super::read_patch(Path::new(&file))?;
+    let pids = select::processes(&pids, args.selection.exe.as_deref())?;
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
     each(&pids, args.json, |pid| liveline_engine::apply(pid, &patch, &bytes, options))
 }
 
 pub(crate) fn revert(args: &RevertArgs) -> Result {
-    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    let (pids, name) = args.selection.with_word(args.name.as_deref(), "the name of the patch");
+    let pids = select::processes(&pids, args.selection.exe.as_deref())?;
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
-    each(&pids, args.json, |pid| liveline_engine::revert(pid, &args.name, options))
+    each(&pids, args.json, |pid| liveline_engine::revert(pid, &name, options))
 }
 
 pub(crate) fn recover(args: &RecoverArgs) -> Result {
-    let pids = select::processes(&args.selection.pid, args.selection.exe.as_deref())?;
+    let pids = select::processes(&args.selection.pids(), args.selection.exe.as_deref())?;
     // That there is nothing left to recover is what was asked for.
     match each(&pids, args.json, |pid| liveline_engine::recover(pid, Options::default()))? {
         Code::Nothing => Ok(Code::Done),
