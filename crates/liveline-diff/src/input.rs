@@ -57,6 +57,11 @@ impl Build {
 
     fn add(&mut self, path: &Path, key: String) -> Result<(), DiffError> {
         let bytes = fs::read(path).map_err(|source| DiffError::Read { path: path.into(), source })?;
+        self.add_bytes(path, key, bytes)
+    }
+
+    /// Adds an object or archive at hand.
+    pub(crate) fn add_bytes(&mut self, path: &Path, key: String, bytes: Vec<u8>) -> Result<(), DiffError> {
         let damaged = |source| DiffError::Object { name: path.display().to_string(), source };
         let file = self.files.len();
         if bytes.starts_with(b"!<arch>\n") {

@@ -11,6 +11,8 @@ mod constants;
 mod emit;
 mod entry;
 mod far;
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod names;
 mod place;
