@@ -164,6 +164,9 @@ impl<'w, 'd> Emitter<'w, 'd> {
             if skip.contains(&index) || reloc.kind == elf::R_X86_64_NONE.0 {
                 continue;
             }
+            if reloc.offset.checked_add(reloc.width()).is_none_or(|end| end > piece.size) {
+                return Err(refuse(format!("its relocation at {:#x} reaches behind its end", reloc.offset)));
+            }
             if tls::is_thread(reloc.kind) {
                 let done = tls::rewrite(self, key, piece, index).map_err(refuse)?;
                 skip.extend(done);

@@ -120,6 +120,7 @@ impl Header {
         };
         // A record is written by us, but lies in memory that the program can write to.
         let sane = header.functions <= 1 << 20
+            && header.generation < 1 << 48
             && header.description_size <= 256 << 20
             && header.base.checked_add(header.code_size)?.checked_add(header.data_size)? < 1 << 47
             && header.description_offset() + header.description_size <= header.data_size;

@@ -274,6 +274,11 @@ pub(crate) fn read_whole(
             function.new.iter().all(|(offset, size)| {
                 offset.checked_add(*size).is_some_and(|end| end <= description.text_end)
             }) && !function.new.is_empty()
+                && function.detour <= 4096
+                && [(function.address, function.size)]
+                    .iter()
+                    .chain(&function.parts)
+                    .all(|(address, size)| address.checked_add(*size).is_some_and(|end| end < 1 << 47))
         });
     places_ok.then_some(Installed { header, description })
 }

@@ -235,6 +235,16 @@ fn check_meta(meta: &Meta) -> Result<(), String> {
     };
     let mut seen = std::collections::BTreeSet::new();
     for function in &meta.functions {
+        let parts = function.parts.iter().map(|part| (&part.name, part.size));
+        for (name, size) in parts.chain([(&function.name, function.size)]) {
+            // Names become symbols of the image and lines on a terminal.
+            if name.chars().any(char::is_control) {
+                return Err(format!("{name:?} is no name of a function"));
+            }
+            if size > LIMIT {
+                return Err(format!("{name}: larger than {} MiB", LIMIT >> 20));
+            }
+        }
         let parts_inside = function.parts.iter().all(|part| inside(part.address, part.size));
         let room_inside = function.detour <= 4096
             && function.room <= 4096
