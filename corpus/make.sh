@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 liveline=$(realpath "${1:-../target/release/liveline}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p llp elf object archive eh_frame
+mkdir -p llp elf object archive eh_frame build/old build/new build/program
 cp src/*.c src/*.s "$work"
 seeds=$PWD
 cd "$work"
@@ -37,3 +37,16 @@ cp large.llp tiny.llp "$seeds/llp"
 cp program fixed liba.so stripped "$seeds/elf"
 cp old.o new.o tiny.o thin.o thin2.o members/a_long_name_of_a_member.o "$seeds/object"
 cp old.a "$seeds/archive"
+# The first files of the three folders make a patch together.
+ar rcD old-build.a old.o
+mkdir member && cp tiny.o member/old.o && ar rcD new-build.a member/old.o
+cp old.o old-build.a "$seeds/build/old"
+cp new.o tiny.o new-build.a "$seeds/build/new"
+cp program fixed "$seeds/build/program"
+# System call filters: code, jump if true, jump if false, operand.
+filter() { perl -e 'for (@ARGV) { my @f = map { hex } split /,/; print pack "SCCL", @f }' "$@"; }
+mkdir -p "$seeds/filter"
+filter 20,0,0,4 15,1,0,c000003e 6,0,0,80000000 20,0,0,0 35,0,1,40000000 6,0,0,50001 15,0,3,9 20,0,0,20 \
+	45,0,1,4 6,0,0,50001 6,0,0,7fff0000 > "$seeds/filter/deny"
+filter 0,0,0,10 2,0,0,3 1,0,0,7 4,0,0,5 14,0,0,2 24,0,0,3 34,0,0,3 3c,0,0,0 64,0,0,4 7c,0,0,0 7,0,0,0 87,0,0,0 \
+	61,0,0,3 60,0,0,3 9c,0,0,0 84,0,0,0 a4,0,0,ff 5,0,0,1 6,0,0,0 80,0,0,0 16,0,0,0 > "$seeds/filter/arithmetic"

@@ -271,7 +271,7 @@ impl Module {
             match segment.p_type(LE) {
                 elf::PT_LOAD => {
                     let flags = segment.p_flags(LE);
-                    let sane = address.checked_add(size).is_some_and(|end| end < 1 << 48)
+                    let sane = address.checked_add(size).is_some_and(|end| end <= 1 << 47)
                         && file_size <= size
                         && segment.p_offset(LE).checked_add(file_size).is_some();
                     let overlaps = self.loads.iter().any(|load| {

@@ -1,12 +1,14 @@
 //! What is fuzzed.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use liveline_elf::module::Module;
 use liveline_patch::Patch;
+use liveline_process::seccomp::{Call, judge};
 use liveline_process::unwind::{ModuleCfi, Unwinder};
-use liveline_process::{Mapping, Registers};
+use liveline_process::{Mapping, Process, Registers};
 
 use crate::corpus::{self, CorpusError, Input};
 use crate::random::Random;
@@ -26,15 +28,17 @@ pub struct Target {
 
 /// All of them; the shares add up to 1000. Slow ones get few runs, but 10 of 1000 at least.
 pub const ALL: &[Target] = &[
-    Target { name: "mapping", share: 150, parts: &["maps"], read: mapping },
-    Target { name: "record", share: 250, parts: &[RECORD], read: record },
-    Target { name: "unwind", share: 230, parts: &["eh_frame"], read: unwind },
-    Target { name: "module", share: 150, parts: &["elf"], read: module },
-    Target { name: "patch", share: 100, parts: &["llp"], read: patch },
-    Target { name: "archive", share: 50, parts: &["archive", "archive"], read: archive },
-    Target { name: "object", share: 40, parts: &["object", "object"], read: object },
-    Target { name: "image", share: 20, parts: &["llp"], read: image },
-    Target { name: "diff", share: 10, parts: &["object", "object", "elf"], read: diff },
+    Target { name: "mapping", share: 40, parts: &["maps"], read: mapping },
+    Target { name: "filter", share: 40, parts: &["filter"], read: filter },
+    Target { name: "record", share: 200, parts: &[RECORD], read: record },
+    Target { name: "unwind", share: 190, parts: &["eh_frame"], read: unwind },
+    Target { name: "memory", share: 40, parts: &["elf"], read: memory },
+    Target { name: "module", share: 130, parts: &["elf"], read: module },
+    Target { name: "patch", share: 140, parts: &["llp"], read: patch },
+    Target { name: "archive", share: 40, parts: &["archive", "archive"], read: archive },
+    Target { name: "object", share: 100, parts: &["object", "object"], read: object },
+    Target { name: "image", share: 50, parts: &["llp"], read: image },
+    Target { name: "diff", share: 30, parts: &["build/old", "build/new", "build/program"], read: diff },
 ];
 
 /// Not a folder: records are made from the patches of the corpus.
@@ -107,10 +111,15 @@ fn unwind(input: &[Vec<u8>], _: &Path) -> bool {
     let Some((head, table)) = bytes.split_at_checked(16) else { return false };
     let word = |at: usize| head[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     let (address, code) = (word(0), word(8));
-    let seed = number(bytes);
-    let mut random = Random::new(seed, 0);
     let range = (code & !0xffff, (code & !0xffff).saturating_add(0x2_0000));
     let Ok(cfi) = ModuleCfi::from_eh_frame(range, address, table.to_vec()) else { return false };
+    walk(cfi, code, number(bytes));
+    true
+}
+
+/// Walks a few stacks of chance through code at `code`.
+fn walk(cfi: ModuleCfi, code: u64, seed: u64) {
+    let mut random = Random::new(seed, 0);
     let unwinder = Unwinder::new(vec![cfi]);
     // The same word each time it is read; every other one points into the code.
     let read_word = |address: u64| {
@@ -140,7 +149,56 @@ fn unwind(input: &[Vec<u8>], _: &Path) -> bool {
         let walk = unwinder.walk(&registers, &read_word, 64);
         assert!(walk.frames.len() <= 64);
     }
-    true
+}
+
+/// Zeroed memory that images are put into, with room behind the largest; and this process, as another one.
+struct Own {
+    memory: Vec<u8>,
+    used: usize,
+    process: Option<Process>,
+}
+
+thread_local! {
+    static OWN: RefCell<Own> = RefCell::new(Own {
+        memory: vec![0; 512 << 10],
+        used: 0,
+        process: Process::open_to_read(std::process::id() as i32).ok(),
+    });
+}
+
+/// An image in the memory of a process, here our own.
+fn memory(input: &[Vec<u8>], _: &Path) -> bool {
+    let bytes = only(input);
+    OWN.with_borrow_mut(|own| {
+        let Some(process) = &own.process else { panic!("this process cannot be opened") };
+        let address = own.memory.as_ptr() as usize;
+        let start = address.next_multiple_of(4096) - address;
+        own.memory[start..start + own.used].fill(0);
+        own.memory[start..start + bytes.len()].copy_from_slice(bytes);
+        own.used = bytes.len();
+        let base = (address + start) as u64;
+        let Ok(cfi) = ModuleCfi::of_image(process, base) else { return false };
+        walk(cfi, base, number(bytes));
+        true
+    })
+}
+
+fn filter(input: &[Vec<u8>], _: &Path) -> bool {
+    let bytes = only(input);
+    let instructions = bytes.chunks_exact(8).map(|raw| libc::sock_filter {
+        code: u16::from_le_bytes([raw[0], raw[1]]),
+        jt: raw[2],
+        jf: raw[3],
+        k: u32::from_le_bytes([raw[4], raw[5], raw[6], raw[7]]),
+    });
+    let program: Vec<_> = instructions.collect();
+    let mut random = Random::new(number(bytes), 2);
+    let call = Call {
+        number: random.below(500) as u32,
+        instruction_pointer: random.next(),
+        args: std::array::from_fn(|_| random.next()),
+    };
+    judge(&[program], &call).is_some()
 }
 
 fn module(input: &[Vec<u8>], _: &Path) -> bool {

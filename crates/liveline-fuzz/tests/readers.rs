@@ -29,18 +29,20 @@ fn undamaged_seeds_are_good() {
     std::fs::create_dir_all(&folder).expect("a folder");
     for target in ALL {
         let seeds = target.seeds().expect("the corpus");
+        let mut good = 0;
         for seed in &seeds[0] {
-            // Two builds: the first seed with each.
             let mut input: Vec<Vec<u8>> = seeds.iter().map(|of| of[0].clone()).collect();
             input[0].clone_from(seed);
-            let good = read_one(target, &input, &folder);
-            // Whether there is a patch depends on the pair.
-            assert!(
-                good == Ok(true) || (target.name == "diff" && good == Ok(false)),
-                "{}: {good:?}",
-                target.name
-            );
+            good += usize::from(read_one(target, &input, &folder) == Ok(true));
         }
+        // Not all pairs make a patch, not all programs have an index of their unwind tables.
+        let all = !["diff", "memory", "filter"].contains(&target.name);
+        assert!(
+            good == seeds[0].len() || (good > 0 && !all),
+            "{}: {good} of {}",
+            target.name,
+            seeds[0].len()
+        );
     }
     std::fs::remove_dir_all(&folder).expect("the folder");
 }

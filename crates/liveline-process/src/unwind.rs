@@ -4,9 +4,9 @@
 //! System V ABI, x86-64 supplement). Nothing is guessed: no frame pointers, no scanning.
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult, Format,
-    LittleEndian, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, UnwindTableRow,
-    Value,
+    BaseAddresses, CfaRule, DW_EH_PE_omit, DW_EH_PE_udata4, DwEhPe, EhFrame, EhFrameHdr, Encoding,
+    EndianSlice, Evaluation, EvaluationResult, Format, LittleEndian, Register, RegisterRule, UnwindContext,
+    UnwindExpression, UnwindSection, UnwindTableRow, Value,
 };
 use object::elf::{FileHeader64, PT_GNU_EH_FRAME, PT_LOAD};
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
@@ -87,6 +87,12 @@ impl ModuleCfi {
     ) -> Result<Self, CfiError> {
         let damaged = |e| CfiError::Damaged(hdr_address, e);
         let hdr = read_table(process, hdr_address, hdr_size)?;
+        // Linkers count in 32 bits; gimli's arithmetic is at a loss with more.
+        if let Some(&encoding) = hdr.get(2)
+            && ![DW_EH_PE_udata4, DW_EH_PE_omit].contains(&DwEhPe(encoding))
+        {
+            return Err(damaged(gimli::Error::UnsupportedPointerEncoding(DwEhPe(encoding))));
+        }
         let bases = BaseAddresses::default().set_eh_frame_hdr(hdr_address);
         let parsed = EhFrameHdr::new(&hdr, LittleEndian).parse(&bases, 8).map_err(damaged)?;
         let address = parsed.eh_frame_ptr().direct().map_err(damaged)?;
@@ -284,7 +290,12 @@ impl Unwinder {
                 bases = bases.set_eh_frame_hdr(*address);
                 let header = EhFrameHdr::new(bytes, LittleEndian).parse(&bases, 8).map_err(said)?;
                 let table = header.table().ok_or_else(none).map_err(said)?;
-                table.fde_for_address(&eh_frame, &bases, at, EhFrame::cie_from_offset)
+                let entry = table.lookup(at, &bases).and_then(|entry| entry.direct()).map_err(said)?;
+                // gimli's own way subtracts without a look at which is larger.
+                let offset = entry.checked_sub(module.eh_frame.0).ok_or_else(none).map_err(said)?;
+                let offset = gimli::EhFrameOffset(offset as usize);
+                let fde = eh_frame.fde_from_offset(&bases, offset, EhFrame::cie_from_offset);
+                fde.and_then(|fde| if fde.contains(at) { Ok(fde) } else { Err(none()) })
             }
             Search::List(list) => {
                 let index = list.partition_point(|e| e.0 <= at).checked_sub(1);
