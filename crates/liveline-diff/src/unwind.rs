@@ -112,6 +112,9 @@ fn copy(
             elf::R_X86_64_32 => RelocationKind::Abs32,
             other => return Err(format!("an unwind record has relocation type {}", other.0)),
         };
+        if offset + kind.width() > start + size {
+            return Err(format!("an unwind record's relocation at {offset:#x} reaches behind its end"));
+        }
         let symbol = match reloc.to {
             To::Piece(piece) => emitter.include_for_unwind((pair, piece))?,
             To::Extern(symbol) => emitter.extern_for_unwind(pair, symbol)?,
