@@ -17,6 +17,8 @@ use crate::switch::{self, Direction};
 
 /// Bases tried before it is given up that a place can be kept.
 const PLACES: usize = 8;
+/// Memory that must be left to the program beside the patch: 256 KiB.
+const MARGIN: u64 = 256 << 10;
 
 /// Puts a patch into one process. `file` is the patch file's contents, which the registry remembers by hash.
 pub fn apply(pid: i32, patch: &Patch, file: &[u8], options: Options) -> Outcome {
@@ -51,6 +53,7 @@ fn run(operation: &mut Operation<'_>, patch: &Patch, hash: &str) -> Result<(), P
         operation.outcome.state = State::Possible;
         return Ok(());
     }
+    check_memory(operation, &plan)?;
     let again = again(operation, &mut plan)?;
     let image = match again {
         Some(_) => None,
@@ -67,6 +70,21 @@ fn run(operation: &mut Operation<'_>, patch: &Patch, hash: &str) -> Result<(), P
             }
             Err(problem)
         }
+    }
+}
+
+/// Refuses where the new pages could take the program over a memory limit: there the kernel kills.
+fn check_memory(operation: &Operation<'_>, plan: &Plan<'_>) -> Result<(), Problem> {
+    // A page of code for each detour, at most; the image; page tables, and what the program itself may want.
+    let needed = plan.size() + plan.owners.len() as u64 * crate::layout::PAGE + MARGIN;
+    match operation.process.memory_headroom() {
+        Some(left) if left < needed => Err(Problem::Failed(format!(
+            "the program's memory limit (cgroup) leaves {} KiB, {} KiB are needed: beyond it the kernel would kill \
+             the program; raise the limit",
+            left / 1024,
+            needed / 1024
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -81,6 +81,9 @@ pub(crate) fn operate(
             Operation { process: &process, mappings, registry, outcome: outcome.clone(), options, begun };
         let result = work(&mut operation);
         outcome = operation.outcome;
+        if !process.is_alive() {
+            crate::mount::sweep();
+        }
         result.map_err(|problem| match problem {
             Problem::Failed(_) if !process.is_alive() => Problem::Failed("the process has ended".into()),
             problem => problem,

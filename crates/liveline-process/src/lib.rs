@@ -10,6 +10,7 @@ mod emerge;
 mod find;
 mod frame;
 mod haste;
+mod headroom;
 pub mod kill_point;
 mod lock;
 mod mapping;

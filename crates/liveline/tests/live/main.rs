@@ -2,6 +2,7 @@
 //!
 //! One binary with its own list of trials, so that each file under `tests/cases` is a test of its own.
 
+mod bad_input;
 mod builder;
 mod case;
 mod command;
@@ -29,6 +30,7 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     match builder::trials() {
         Ok(mut trials) => {
+            trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
             trials.extend(process_life::trials());
             trials.extend(process_refusals::trials());
