@@ -160,7 +160,12 @@ pub fn run(options: Options) -> Result<Summary, CorpusError> {
         thread.spawn(move || work(&worker, index, &own)).map_err(cannot)?;
     }
     let failure = watch(&shared, start);
-    // A hanging worker is left to the end of the process; its files are of no use to anyone.
+    // The others finish what they are at. A hanging one is left to the end of the process.
+    let patience = Instant::now();
+    let finished = |worker: &Worker| worker.finished.load(Ordering::Acquire);
+    while !shared.workers.iter().all(finished) && patience.elapsed() < DEADLINE {
+        std::thread::sleep(LOOK);
+    }
     let _ = fs::remove_dir_all(&shared.folder);
     let count = |target: usize, what: usize| -> u64 {
         shared.workers.iter().map(|worker| worker.counts[target][what].load(Ordering::Relaxed)).sum()
