@@ -14,8 +14,8 @@ use crate::registers::Registers;
 use crate::restart::{self, RESTART_SYSCALL};
 use crate::seccomp::{self, Action};
 use crate::stack::{self, Place};
-use crate::stop::{Held, Stop, StopError, mend_for_signal};
-use crate::task::{self, Activity, Stat};
+use crate::stop::{StopError, mend_for_signal};
+use crate::task::{self, Stat};
 use crate::trace::{self, Halt};
 
 /// One argument of a [`SystemCall`].
@@ -61,24 +61,6 @@ pub struct CallReport {
     /// The thread that made them.
     pub tid: i32,
     /// How long that thread was kept from its own work.
-    pub longest_stop: Duration,
-}
-
-/// Code of the target that is lent to threads which make calls.
-#[derive(Debug)]
-pub(crate) struct Borrowed {
-    entry: u64,
-    old: [u8; CODE.len()],
-    /// Who uses it, and where its frame ends.
-    users: Vec<(i32, u64)>,
-}
-
-/// Calls handed over.
-#[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    /// The thread that makes them.
-    pub tid: i32,
-    /// How long it was held for it.
     pub longest_stop: Duration,
 }
 
@@ -165,8 +147,6 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// Threads among which the best is good enough.
-const ENOUGH: usize = 24;
 /// How long one candidate may take to stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -204,50 +184,13 @@ impl Process {
         self.run(Work { calls: &[], function, entry }, deadline).map(|(_, value, ..)| value)
     }
 
-    /// As [`Process::call`], but lets the thread go with the calls still before it: it is held no longer than it
-    /// takes to hand them over, and its results are not seen; look for their effect. The borrowed code stays
-    /// until [`Process::return_code`].
-    pub fn send(&self, calls: &[SystemCall], entry: u64, deadline: Duration) -> Result<Sent, CallError> {
-        let work = Work { calls, function: None, entry };
-        let session = self.begin(&work, Instant::now() + deadline)?;
-        let tid = session.tid;
-        let frame_end = session.frame.address + session.frame.bytes.len() as u64;
-        let mut borrowed = self.borrowed();
-        match (&mut *borrowed, session.borrowed) {
-            (Some(borrowed), _) => borrowed.users.push((tid, frame_end)),
-            (none, Some(old)) => *none = Some(Borrowed { entry, old, users: vec![(tid, frame_end)] }),
-            // By one who died: what was there is not known.
-            (None, None) => {}
-        }
-        drop(borrowed);
-        let gone = trace::detach(tid, 0).is_err();
-        let longest_stop = session.since.elapsed();
-        if gone { Err(CallError::Ended { tid }) } else { Ok(Sent { tid, longest_stop }) }
-    }
-
-    /// Puts back the code that [`Process::send`] borrowed, if it is certain that no thread needs it any more.
-    /// All threads are held.
-    pub fn return_code(&self, stop: &Stop<'_>) -> Result<(), MemoryError> {
-        let mut borrowed = self.borrowed();
-        let Some(Borrowed { entry, old, users }) = &*borrowed else { return Ok(()) };
-        // While it makes the calls, or a handler runs on top of them, its stack pointer is below the frame's end.
-        let in_need = |thread: &Held| {
-            users.iter().any(|(tid, frame_end)| thread.tid == *tid && thread.regs.rsp < *frame_end)
-        };
-        if !stop.threads().iter().any(in_need) {
-            self.write(*entry, old)?;
-            *borrowed = None;
-        }
-        Ok(())
-    }
-
     fn run(&self, work: Work<'_>, deadline: Duration) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
         let deadline = Instant::now() + deadline;
         self.begin(&work, deadline)?.finish(&work, deadline)
     }
 
     /// Finds a thread and holds it, with the calls before it.
-    fn begin(&self, work: &Work<'_>, deadline: Instant) -> Result<Box<Session<'_>>, CallError> {
+    pub(crate) fn begin(&self, work: &Work<'_>, deadline: Instant) -> Result<Box<Session<'_>>, CallError> {
         let mut refused;
         let mut all = false;
         loop {
@@ -272,73 +215,12 @@ impl Process {
             all = true;
         }
     }
-
-    /// The threads that may make the calls, best first; the others with the reason. Unless `all` are wanted the
-    /// first that is as good as can be, or the best of a few, is enough: asking every one of hundreds takes
-    /// milliseconds.
-    fn candidates(&self, all: bool, refused: &mut Vec<(i32, String)>) -> std::io::Result<Vec<i32>> {
-        let mut ranked = Vec::new();
-        for tid in self.threads()? {
-            let dir = self.task_path(tid);
-            let Ok(stat) = Stat::read(&dir) else { continue };
-            if stat.is_worker() || stat.is_dead() {
-                continue;
-            }
-            match stat.state {
-                'R' | 'S' => {
-                    let rank = Activity::read(&dir).ok().flatten().map_or(9, rank);
-                    if rank == 0 && !all {
-                        return Ok(vec![tid]);
-                    }
-                    ranked.push((rank, tid));
-                    if ranked.len() >= ENOUGH && !all {
-                        break;
-                    }
-                }
-                state => refused.push((tid, format!("is in state {state}"))),
-            }
-        }
-        ranked.sort_unstable();
-        Ok(ranked.into_iter().map(|(_, tid)| tid).collect())
-    }
 }
 
-/// How well a thread that does this can be borrowed; the lowest is best.
-fn rank(activity: Activity) -> u8 {
-    let Activity::Call { number, args } = activity else {
-        return if activity == Activity::Running { 1 } else { 6 };
-    };
-    let endless = |timeout: u64| if (timeout as i32) < 0 { 0 } else { 2 };
-    let unset = |timeout: u64| if timeout == 0 { 0 } else { 2 };
-    match number as i64 {
-        libc::SYS_futex => {
-            if args[3] == 0 {
-                0
-            } else {
-                4
-            }
-        }
-        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => endless(args[3]),
-        libc::SYS_poll => endless(args[2]),
-        libc::SYS_ppoll | libc::SYS_rt_sigtimedwait => unset(args[2]),
-        libc::SYS_epoll_pwait2 => unset(args[3]),
-        libc::SYS_select | libc::SYS_pselect6 => unset(args[4]),
-        libc::SYS_accept | libc::SYS_accept4 | libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom => 0,
-        libc::SYS_recvmsg
-        | libc::SYS_pause
-        | libc::SYS_rt_sigsuspend
-        | libc::SYS_wait4
-        | libc::SYS_waitid => 0,
-        libc::SYS_nanosleep | libc::SYS_clock_nanosleep => 4,
-        n if n == RESTART_SYSCALL as i64 => 5,
-        _ => 3,
-    }
-}
-
-struct Work<'w> {
-    calls: &'w [SystemCall],
-    function: Option<(u64, [u64; 6])>,
-    entry: u64,
+pub(crate) struct Work<'w> {
+    pub(crate) calls: &'w [SystemCall],
+    pub(crate) function: Option<(u64, [u64; 6])>,
+    pub(crate) entry: u64,
 }
 
 enum Begun<'p> {
@@ -349,12 +231,12 @@ enum Begun<'p> {
 }
 
 /// One thread that makes calls for us, traced.
-struct Session<'p> {
+pub(crate) struct Session<'p> {
     process: &'p Process,
-    tid: i32,
-    since: Instant,
+    pub(crate) tid: i32,
+    pub(crate) since: Instant,
     haste: Haste,
-    frame: Frame,
+    pub(crate) frame: Frame,
     /// The signals that the thread blocks itself.
     mask: u64,
     /// What the thread comes back to.
@@ -362,7 +244,7 @@ struct Session<'p> {
     /// What it comes back to if a handler interrupts first the call that it slept in.
     interrupted: Option<Registers>,
     /// The borrowed bytes; None if they were borrowed before by one who died.
-    borrowed: Option<[u8; CODE.len()]>,
+    pub(crate) borrowed: Option<[u8; CODE.len()]>,
 }
 
 impl<'p> Session<'p> {

@@ -6,6 +6,7 @@
 //! kill the patcher before any one of them: at each, the target must be able to go on by itself.
 
 pub mod call;
+mod candidate;
 mod emerge;
 mod find;
 mod frame;
@@ -19,17 +20,19 @@ mod program;
 mod registers;
 mod restart;
 pub mod seccomp;
+mod send;
 pub mod stack;
 mod stop;
 mod task;
 mod trace;
 pub mod unwind;
 
-pub use call::{Arg, CallError, CallReport, Sent, SystemCall};
+pub use call::{Arg, CallError, CallReport, SystemCall};
 pub use emerge::Emerged;
 pub use find::{all_processes, processes_running};
 pub use lock::{Lock, LockError};
 pub use mapping::Mapping;
 pub use process::{MemoryError, OpenError, Process};
 pub use registers::Registers;
+pub use send::Sent;
 pub use stop::{Held, Released, Stop, StopError, on_own_thread};

@@ -7,9 +7,9 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::call::Borrowed;
 use crate::kill_point;
 use crate::mapping::Mapping;
+use crate::send::Borrowed;
 use crate::task::{self, Stat};
 
 /// Why a process can't be worked on.
