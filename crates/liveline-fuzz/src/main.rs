@@ -74,13 +74,13 @@ fn fuzz(args: &Args) -> Result<ExitCode, CorpusError> {
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The target is that of the file's name (`TARGET-…`) or folder.
+/// The target is that of the file's folder, or of its name (`TARGET-…`).
 fn replay(path: &Path, only: Option<&'static Target>) -> Result<ExitCode, CorpusError> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
     let target = only
-        .or_else(|| Target::named(name.split('-').next().unwrap_or_default()))
         .or_else(|| Target::named(folder))
+        .or_else(|| Target::named(name.split('-').next().unwrap_or_default()))
         .ok_or_else(|| CorpusError::NoTarget(path.into()))?;
     let input: Input = unpack(&corpus::read(path)?, target.parts.len());
     let folder = std::env::temp_dir().join(format!("liveline-fuzz-{}", std::process::id()));
