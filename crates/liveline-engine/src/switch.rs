@@ -78,7 +78,10 @@ pub(crate) struct Live {
 /// The detour at a run-time address, if one is in.
 pub(crate) fn live(process: &Process, registry: &Registry, detour: u64) -> Result<Option<Live>, MemoryError> {
     let mut bytes = [0; DETOUR_SIZE as usize];
-    process.read(detour, &mut bytes)?;
+    // A library that has been closed is gone, and its detours with it.
+    if process.read(detour, &mut bytes).is_err() {
+        return Ok(None);
+    }
     let Some(owner) = registry.owner(detour, &bytes) else { return Ok(None) };
     let slot = registry.patches[owner.patch].header.slot(owner.function);
     Ok(Some(Live { owner, slot, holds: process.read_word(slot)? }))
