@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use liveline_elf::module::{Module, ModuleKind};
@@ -61,76 +61,8 @@ impl Running {
         numbers.try_into().expect("four numbers from a living target")
     }
 
-    /// A patch that makes each of `names` add `plus` to its argument.
     fn patch(&self, name: &str, names: &[&str], plus: u8) -> Patch {
-        let bytes = std::fs::read(&self.program).unwrap();
-        let module = Module::parse(&bytes).unwrap();
-        let mut hasher = blake3::Hasher::new();
-        for load in module.loads.iter().filter(|load| load.execute) {
-            hasher.update(&bytes[load.offset as usize..(load.offset + load.file_size) as usize]);
-        }
-        let low = module.loads.iter().map(|load| load.address).min().unwrap() & !0xfff;
-        let high =
-            module.loads.iter().map(|load| load.address + load.size).max().unwrap().next_multiple_of(4096);
-        let mut patch = Patch {
-            meta: Meta {
-                format: FORMAT,
-                name: name.into(),
-                version: "1".into(),
-                requires: vec![],
-                target: Target {
-                    file_name: "pair".into(),
-                    build_id: module
-                        .build_id
-                        .as_deref()
-                        .map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
-                    text_hash: hasher.finalize().to_hex().to_string(),
-                    low,
-                    high,
-                    fixed: module.kind == ModuleKind::Fixed,
-                    executable: true,
-                },
-                functions: vec![],
-                verdicts: vec![],
-                notes: vec![],
-                made_by: "hand".into(),
-            },
-            sections: vec![],
-            symbols: vec![],
-        };
-        for name in names {
-            let old = module.symbols.iter().find(|symbol| symbol.name == *name).unwrap();
-            let load = module.loads.iter().find(|load| load.contains(old.address)).unwrap();
-            let offset = (old.address - load.address + load.offset) as usize;
-            let code = &bytes[offset..offset + old.size as usize];
-            // lea plus(%rdi), %eax; ret
-            let new = vec![0x8d, 0x47, plus, 0xc3];
-            let section = patch.sections.len();
-            patch.meta.functions.push(Function {
-                name: name.to_string(),
-                file: None,
-                address: old.address,
-                size: old.size,
-                hash: blake3::hash(code).to_hex().to_string(),
-                detour: 0,
-                room: old.size.next_multiple_of(16).min(16),
-                parts: vec![],
-                new: patch.symbols.len(),
-            });
-            patch.symbols.push(Symbol {
-                name: name.to_string(),
-                place: Place::Here { section, offset: 0, size: new.len() as u64, function: true },
-            });
-            patch.sections.push(Section {
-                name: format!(".text.{name}"),
-                kind: SectionKind::Text,
-                align: 16,
-                size: new.len() as u64,
-                bytes: new,
-                relocations: vec![],
-            });
-        }
-        patch
+        patch_of(&self.program, name, names, plus)
     }
 
     fn apply(&self, patch: &Patch) -> Outcome {
@@ -140,6 +72,78 @@ impl Running {
     fn revert(&self, name: &str) -> Outcome {
         liveline_engine::revert(self.pid(), name, Options::default())
     }
+}
+
+/// A patch that makes each of `names` in a program or library add `plus` to its argument.
+fn patch_of(module: &Path, name: &str, names: &[&str], plus: u8) -> Patch {
+    let file_name = module.file_name().unwrap().to_str().unwrap();
+    let bytes = std::fs::read(module).unwrap();
+    let module = Module::parse(&bytes).unwrap();
+    let mut hasher = blake3::Hasher::new();
+    for load in module.loads.iter().filter(|load| load.execute) {
+        hasher.update(&bytes[load.offset as usize..(load.offset + load.file_size) as usize]);
+    }
+    let low = module.loads.iter().map(|load| load.address).min().unwrap() & !0xfff;
+    let high = module.loads.iter().map(|load| load.address + load.size).max().unwrap().next_multiple_of(4096);
+    let mut patch = Patch {
+        meta: Meta {
+            format: FORMAT,
+            name: name.into(),
+            version: "1".into(),
+            requires: vec![],
+            target: Target {
+                file_name: file_name.into(),
+                build_id: module
+                    .build_id
+                    .as_deref()
+                    .map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
+                text_hash: hasher.finalize().to_hex().to_string(),
+                low,
+                high,
+                fixed: module.kind == ModuleKind::Fixed,
+                executable: true,
+            },
+            functions: vec![],
+            verdicts: vec![],
+            notes: vec![],
+            made_by: "hand".into(),
+        },
+        sections: vec![],
+        symbols: vec![],
+    };
+    for name in names {
+        let old = module.symbols.iter().find(|symbol| symbol.name == *name).unwrap();
+        let load = module.loads.iter().find(|load| load.contains(old.address)).unwrap();
+        let offset = (old.address - load.address + load.offset) as usize;
+        let code = &bytes[offset..offset + old.size as usize];
+        // lea plus(%rdi), %eax; ret
+        let new = vec![0x8d, 0x47, plus, 0xc3];
+        let section = patch.sections.len();
+        patch.meta.functions.push(Function {
+            name: name.to_string(),
+            file: None,
+            address: old.address,
+            size: old.size,
+            hash: blake3::hash(code).to_hex().to_string(),
+            detour: 0,
+            room: old.size.next_multiple_of(16).min(16),
+            parts: vec![],
+            new: patch.symbols.len(),
+        });
+        patch.symbols.push(Symbol {
+            name: name.to_string(),
+            place: Place::Here { section, offset: 0, size: new.len() as u64, function: true },
+        });
+        patch.sections.push(Section {
+            name: format!(".text.{name}"),
+            kind: SectionKind::Text,
+            align: 16,
+            size: new.len() as u64,
+            bytes: new,
+            relocations: vec![],
+        });
+    }
+    patch
 }
 
 impl Drop for Running {
@@ -254,6 +258,24 @@ fn a_thread_that_stays_inside_is_named_and_nothing_changes() {
     assert!(blocker.backtrace.iter().any(|frame| frame.starts_with("worker")), "{blocker:?}");
     assert!(liveline_engine::status(target.pid()).patches.is_empty());
     drop(target.child.kill());
+}
+
+#[test]
+fn a_patched_library_that_was_closed_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("library.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/targets/library.c");
+    let built =
+        Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(built.unwrap().success());
+    let mut target = Running::start_source("opens.c", &[], &[library.to_str().unwrap()]);
+    let patch = patch_of(&library, "ten", &["first"], 10);
+    expect(target.apply(&patch), State::Applied);
+    assert_eq!(target.ask()[0], 10);
+    assert_eq!(target.say("close\n")[0], -1);
+    expect(target.revert("ten"), State::Reverted);
+    assert_eq!(target.ask()[0], -1);
+    assert!(liveline_engine::status(target.pid()).patches.is_empty());
 }
 
 #[test]
