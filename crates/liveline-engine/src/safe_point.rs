@@ -58,7 +58,9 @@ impl Forbidden {
 
     /// The name of the forbidden piece that this instruction pointer is inside of.
     fn at(&self, pc: u64) -> Option<&str> {
-        self.ranges.iter().find(|(start, end, _)| (*start..*end).contains(&pc)).map(|(_, _, name)| &**name)
+        let around = self.ranges.iter().filter(|(start, end, _)| (*start..*end).contains(&pc));
+        // A function has a better name than the patch it is part of.
+        around.min_by_key(|(start, end, _)| end - start).map(|(_, _, name)| &**name)
     }
 
     /// The name of the forbidden piece that this would be a return address into.
@@ -110,6 +112,8 @@ pub(crate) struct Obstacle {
     pub(crate) tid: i32,
     /// The forbidden function it is inside, if that is certain.
     pub(crate) function: Option<String>,
+    /// The forbidden function that it came into first, from outside; where only one frame is known, that one.
+    pub(crate) root: Option<String>,
     /// Why its stack cannot be judged, otherwise.
     pub(crate) why: Option<String>,
     /// It sleeps in a system call, so letting it run on would not move it.
@@ -139,6 +143,7 @@ impl Inspector<'_> {
                 let function = Some(function.to_owned());
                 obstacles.push(Obstacle {
                     tid: thread.tid,
+                    root: function.clone(),
                     function,
                     why: None,
                     asleep: thread.regs.system_call().is_some(),
@@ -172,11 +177,13 @@ impl Inspector<'_> {
         };
         let Walk { frames, end } = unwinder.walk(&thread.regs, &read, FRAME_LIMIT);
         let mut inside = None;
+        let mut root = None;
         let mut exact = true;
         for frame in &frames {
             let pc = if exact { frame.pc } else { frame.pc.wrapping_sub(1) };
-            if inside.is_none() {
-                inside = self.forbidden.at(pc).map(str::to_owned);
+            if let Some(name) = self.forbidden.at(pc) {
+                inside.get_or_insert_with(|| name.to_owned());
+                root = Some(name.to_owned());
             }
             exact = frame.is_signal_frame;
         }
@@ -195,6 +202,7 @@ impl Inspector<'_> {
         Some(Obstacle {
             tid: thread.tid,
             function: inside.clone(),
+            root,
             why: why.filter(|_| inside.is_none()),
             asleep: thread.regs.system_call().is_some(),
             frames,

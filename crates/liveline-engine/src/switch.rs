@@ -116,6 +116,41 @@ fn engage_in(process: &Process, registry: &mut Registry, index: usize) -> Result
     Ok(())
 }
 
+/// Of an engaged patch, leaves only the functions that `gated` names in their thunks, and sends calls of the others
+/// straight to where their thunks go now: a thread inside one function must be able to call another.
+pub(crate) fn engage_only(
+    process: &Process,
+    registry: &Registry,
+    index: usize,
+    gated: impl Fn(&str) -> bool,
+) -> Result<(), MemoryError> {
+    let installed = &registry.patches[index];
+    for (function, replaced) in installed.description.functions.iter().enumerate() {
+        let Some(live) = live(process, registry, installed.detour(function))? else { continue };
+        if live.holds != installed.thunk(function) && live.holds != ungated(process, installed, function)? {
+            // A newer patch has it.
+            continue;
+        }
+        let wanted = if gated(&replaced.name) {
+            installed.thunk(function)
+        } else {
+            ungated(process, installed, function)?
+        };
+        if live.holds != wanted {
+            process.write(live.slot, &wanted.to_le_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the thunk of a function goes, the gate left aside.
+fn ungated(process: &Process, installed: &Installed, function: usize) -> Result<u64, MemoryError> {
+    match installed.committed() {
+        true => Ok(installed.new_code(function)),
+        false => process.read_word(installed.header.old(function)),
+    }
+}
+
 /// Makes a patch the newest: it is about to go in again.
 pub(crate) fn renew(
     process: &Process,

@@ -43,6 +43,9 @@ impl<'a> Symbolizer<'a> {
     fn name(&self, pc: u64) -> String {
         for installed in &self.registry.patches {
             let place = pc.wrapping_sub(installed.header.base);
+            if place < installed.continuation(0).wrapping_sub(installed.header.base) {
+                return format!("update table (patch {})", installed.description.name);
+            }
             for function in &installed.description.functions {
                 if let Some((offset, _)) =
                     function.new.iter().find(|(offset, size)| (*offset..offset + size).contains(&place))

@@ -5,12 +5,13 @@
 //!
 //! 1. the thread inside is let run for some 30 µs at a time while the others stay held, up to [`HOLD`];
 //! 2. everybody goes on, and all are looked at again a little later;
-//! 3. the functions are turned to their thunks, which changes nothing yet, and the gate is closed for moments: who
-//!    leaves and would come straight back waits there. A thread that sleeps inside is awaited at the end of its
+//! 3. the functions through which threads came in are turned to their thunks, which changes nothing yet, and the
+//!    gate is closed for moments: who leaves and would come straight back waits there. A thread that sleeps inside is awaited at the end of its
 //!    system call, and the gate closes just then.
 //!
 //! The gate opens by itself, so that a killed patcher leaves nobody waiting.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -163,6 +164,10 @@ impl Turn<'_, '_> {
 
     /// Holds all threads, and makes the switch if none is in the way.
     fn look(&mut self) -> Result<Look, Problem> {
+        if self.unwinder.is_none() && self.operation.outcome.attempts + 1 >= PATIENT_LOOKS {
+            // The gate needs to know how the threads inside came in.
+            self.unwinder = Some(Unwinder::of_process(self.operation.process, &self.mappings));
+        }
         loop {
             self.operation.outcome.attempts += 1;
             let process = self.operation.process;
@@ -213,8 +218,11 @@ impl Turn<'_, '_> {
         let process = self.operation.process;
         let registry = &mut self.operation.registry;
         let (_, after) = self.direction.selectors();
-        let engaged =
-            if self.engaged { Ok(()) } else { switch::engage(process, registry, self.index, self.direction) };
+        let engaged = if self.engaged {
+            switch::engage_only(process, registry, self.index, |_| true)
+        } else {
+            switch::engage(process, registry, self.index, self.direction)
+        };
         let switched =
             engaged.and_then(|()| switch::select(process, &mut registry.patches[self.index], after));
         // Where the store was not reached this takes everything back, where it was this tidies up.
@@ -244,7 +252,10 @@ impl Turn<'_, '_> {
             return Ok(());
         }
         self.engaged = true;
-        switch::engage(self.operation.process, registry, self.index, self.direction)
+        switch::engage(self.operation.process, registry, self.index, self.direction)?;
+        let roots: BTreeSet<&str> =
+            obstacles.iter().filter_map(|obstacle| obstacle.root.as_deref()).collect();
+        switch::engage_only(self.operation.process, registry, self.index, |name| roots.contains(name))
     }
 
     /// Closes the gate for a moment and looks.

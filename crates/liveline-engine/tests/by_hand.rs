@@ -247,6 +247,18 @@ fn threads_that_sleep_inside_and_come_straight_back_are_waited_for() {
 }
 
 #[test]
+fn threads_that_never_seem_to_leave_pass_the_gate_on_their_way_in_only() {
+    let mut target = Running::start_source("nested.c", &[], &["3"]);
+    let patch = target.patch("ten", &["first", "outer"], 10);
+    for _ in 0..3 {
+        expect(target.apply(&patch), State::Applied);
+        assert_eq!(target.ask()[..3], [10, 10, 0]);
+        expect(target.revert("ten"), State::Reverted);
+        assert_eq!(target.ask()[..3], [1, 1, 0]);
+    }
+}
+
+#[test]
 fn a_thread_that_stays_inside_is_named_and_nothing_changes() {
     let mut target = Running::start(&["-DSLEEPS"], &["1", "0", "900000000"]);
     let patch = target.patch("ten", &["first"], 10);
