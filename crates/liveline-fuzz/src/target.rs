@@ -6,6 +6,7 @@ use std::path::Path;
 
 use liveline_elf::module::Module;
 use liveline_patch::Patch;
+use liveline_patch::fuzzing::decode_unsealed;
 use liveline_process::seccomp::{Call, judge};
 use liveline_process::unwind::{ModuleCfi, Unwinder};
 use liveline_process::{Mapping, Process, Registers};
@@ -77,7 +78,7 @@ fn number(bytes: &[u8]) -> u64 {
 fn records(patches: &[Vec<u8>]) -> Vec<Vec<u8>> {
     // push rbp; mov rbp, rsp; nop; ret
     let body = [0x55, 0x48, 0x89, 0xe5, 0x90, 0xc3];
-    let patches = patches.iter().filter_map(|bytes| Patch::decode(bytes).ok());
+    let patches = patches.iter().filter_map(|bytes| decode_unsealed(bytes).ok());
     patches.filter_map(|patch| liveline_engine::fuzzing::image(&near(patch), BASE, &body).ok()).collect()
 }
 
@@ -217,7 +218,8 @@ fn module(input: &[Vec<u8>], _: &Path) -> bool {
 }
 
 fn patch(input: &[Vec<u8>], _: &Path) -> bool {
-    let Ok(patch) = Patch::decode(only(input)) else { return false };
+    let _ = Patch::decode(only(input));
+    let Ok(patch) = decode_unsealed(only(input)) else { return false };
     let bytes =
         patch.encode().unwrap_or_else(|error| panic!("a patch that was read cannot be written: {error}"));
     let again =
@@ -238,7 +240,7 @@ fn object(input: &[Vec<u8>], _: &Path) -> bool {
 
 fn image(input: &[Vec<u8>], _: &Path) -> bool {
     let bytes = only(input);
-    let Ok(patch) = Patch::decode(bytes) else { return false };
+    let Ok(patch) = decode_unsealed(bytes) else { return false };
     let mut random = Random::new(number(bytes), 1);
     // Old code as it may be: plain, or any bytes.
     let mut body = vec![0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0xc3];

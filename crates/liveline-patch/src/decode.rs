@@ -7,10 +7,11 @@ use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SectionFlags, elf};
 use thiserror::Error;
 
+use crate::check;
 use crate::encode::Stored;
 use crate::{
-    FORMAT, Format, META_SECTION, Meta, Patch, Place, Relocation, RelocationKind, Section, SectionKind,
-    Symbol,
+    CHECK_SECTION, FORMAT, Format, META_SECTION, Meta, Patch, Place, Relocation, RelocationKind, Section,
+    SectionKind, Symbol,
 };
 
 /// The largest file that is read, and the largest section: 256 MiB.
@@ -39,30 +40,47 @@ pub enum DecodeError {
 impl Patch {
     /// Reads and checks a patch.
     pub fn decode(bytes: &[u8]) -> Result<Patch, DecodeError> {
-        if bytes.len() as u64 > LIMIT {
-            return Err(DecodeError::NotAPatch(format!("larger than {} MiB", LIMIT >> 20)));
-        }
-        let file = ElfFile64::<object::LittleEndian>::parse(bytes)?;
-        let header = file.elf_header();
-        let little = object::LittleEndian;
-        if header.e_machine.get(little) != elf::EM_X86_64 || header.e_type.get(little) != elf::ET_REL {
-            return Err(DecodeError::NotAPatch("not an x86-64 ELF relocatable".into()));
-        }
-        let stored = read_meta(&file)?;
-        let mut sections = Vec::new();
-        // Section index in the file → index in the patch.
-        let mut numbers = BTreeMap::new();
-        for section in file.sections() {
-            if let Some(kind) = section_kind(&section) {
-                numbers.insert(section.index().0, sections.len());
-                sections.push(read_section(&section, kind)?);
-            }
-        }
-        let symbols = read_symbols(&file, &numbers, &stored.places)?;
-        let patch = Patch { meta: stored.meta, sections, symbols };
-        validate(&patch).map_err(DecodeError::Malformed)?;
-        Ok(patch)
+        decode(bytes, check::verify)
     }
+}
+
+/// Reads a patch; `verify` says whether its bytes are whole.
+pub(crate) fn decode(
+    bytes: &[u8],
+    verify: fn(&File<'_>, &[u8]) -> Result<(), String>,
+) -> Result<Patch, DecodeError> {
+    if bytes.len() as u64 > LIMIT {
+        return Err(DecodeError::NotAPatch(format!("larger than {} MiB", LIMIT >> 20)));
+    }
+    let file = ElfFile64::<object::LittleEndian>::parse(bytes)?;
+    let header = file.elf_header();
+    let little = object::LittleEndian;
+    if header.e_machine.get(little) != elf::EM_X86_64 || header.e_type.get(little) != elf::ET_REL {
+        return Err(DecodeError::NotAPatch("not an x86-64 ELF relocatable".into()));
+    }
+    let section = file
+        .section_by_name(META_SECTION)
+        .ok_or_else(|| DecodeError::NotAPatch(format!("no {META_SECTION} section")))?;
+    // A newer file may be hashed in another way.
+    let format = read_format(section.data()?);
+    if let Some(found) = format.filter(|format| format.major > FORMAT.major) {
+        return Err(DecodeError::Newer { found });
+    }
+    verify(&file, bytes).map_err(DecodeError::Malformed)?;
+    let stored = read_meta(section.data()?)?;
+    let mut sections = Vec::new();
+    // Section index in the file → index in the patch.
+    let mut numbers = BTreeMap::new();
+    for section in file.sections() {
+        if let Some(kind) = section_kind(&section) {
+            numbers.insert(section.index().0, sections.len());
+            sections.push(read_section(&section, kind)?);
+        }
+    }
+    let symbols = read_symbols(&file, &numbers, &stored.places)?;
+    let patch = Patch { meta: stored.meta, sections, symbols };
+    validate(&patch).map_err(DecodeError::Malformed)?;
+    Ok(patch)
 }
 
 type File<'data> = ElfFile64<'data, object::LittleEndian>;
@@ -73,18 +91,14 @@ struct FormatOnly {
     format: Format,
 }
 
-fn read_meta(file: &File<'_>) -> Result<Stored, DecodeError> {
-    let section = file
-        .section_by_name(META_SECTION)
-        .ok_or_else(|| DecodeError::NotAPatch(format!("no {META_SECTION} section")))?;
-    let bytes = section.data()?;
-    let damaged =
-        |error: ciborium::de::Error<std::io::Error>| DecodeError::Malformed(format!("description: {error}"));
-    let FormatOnly { format } = ciborium::de::from_reader_with_recursion_limit(bytes, 64).map_err(damaged)?;
-    if format.major > FORMAT.major {
-        return Err(DecodeError::Newer { found: format });
-    }
-    ciborium::de::from_reader_with_recursion_limit(bytes, 64).map_err(damaged)
+fn read_format(bytes: &[u8]) -> Option<Format> {
+    let only: FormatOnly = ciborium::de::from_reader_with_recursion_limit(bytes, 64).ok()?;
+    Some(only.format)
+}
+
+fn read_meta(bytes: &[u8]) -> Result<Stored, DecodeError> {
+    ciborium::de::from_reader_with_recursion_limit(bytes, 64)
+        .map_err(|error| DecodeError::Malformed(format!("description: {error}")))
 }
 
 fn section_kind<'data>(section: &impl ObjectSection<'data>) -> Option<SectionKind> {
@@ -172,6 +186,9 @@ pub(crate) fn validate(patch: &Patch) -> Result<(), String> {
     let mut total = 0u64;
     for section in &patch.sections {
         let name = &section.name;
+        if [META_SECTION, CHECK_SECTION].contains(&name.as_str()) {
+            return Err(format!("{name}: a reserved name"));
+        }
         if !section.align.is_power_of_two() || section.align > 4096 {
             return Err(format!("{name}: alignment {}", section.align));
         }

@@ -11,8 +11,9 @@ use object::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::check;
 use crate::decode::validate;
-use crate::{META_SECTION, Meta, Patch, Place, RelocationKind, SectionKind};
+use crate::{CHECK_SECTION, META_SECTION, Meta, Patch, Place, RelocationKind, SectionKind};
 
 /// Why a patch could not be written.
 #[derive(Debug, Error)]
@@ -60,7 +61,14 @@ impl Patch {
         ciborium::into_writer(&stored, &mut cbor).map_err(|error| EncodeError::Meta(error.to_string()))?;
         let meta = out.add_section(Vec::new(), META_SECTION.into(), object::SectionKind::Metadata);
         out.append_section_data(meta, &cbor, 1);
-        Ok(out.write()?)
+        let check = out.add_section(Vec::new(), CHECK_SECTION.into(), object::SectionKind::Metadata);
+        out.append_section_data(check, &[0; check::SIZE], 1);
+        let mut bytes = out.write()?;
+        match check::seal(&mut bytes) {
+            Ok(true) => Ok(bytes),
+            Ok(false) => Err(EncodeError::Malformed("no room for its hash".into())),
+            Err(error) => Err(EncodeError::Malformed(error.to_string())),
+        }
     }
 
     fn add_symbols(&self, out: &mut Object<'_>, sections: &[SectionId]) -> Vec<SymbolId> {
