@@ -436,6 +436,10 @@ impl<'d> Work<'d> {
             functions,
             verdicts: Vec::new(),
             notes: Vec::new(),
+            unwinds: false,
+            initializers: Vec::new(),
+            assumed: Vec::new(),
+            types_unchecked: false,
             made_by: concat!("liveline ", env!("CARGO_PKG_VERSION")).into(),
         };
         Ok(Patch { meta, sections, symbols })

@@ -216,13 +216,23 @@ pub(crate) fn validate(patch: &Patch) -> Result<(), String> {
         check_symbol(patch, symbol)?;
     }
     for function in &patch.meta.functions {
-        match patch.symbols.get(function.new).map(|symbol| &symbol.place) {
-            Some(Place::Here { section, function: true, .. })
-                if patch.sections[*section].kind == SectionKind::Text => {}
-            _ => return Err(format!("{}: no new code", function.name)),
+        if !is_new_code(patch, function.new) {
+            return Err(format!("{}: no new code", function.name));
         }
     }
+    if !patch.meta.initializers.iter().all(|index| is_new_code(patch, *index)) {
+        return Err("an initializer is no new code".into());
+    }
     Ok(())
+}
+
+fn is_new_code(patch: &Patch, symbol: usize) -> bool {
+    match patch.symbols.get(symbol).map(|symbol| &symbol.place) {
+        Some(Place::Here { section, function: true, .. }) => {
+            patch.sections[*section].kind == SectionKind::Text
+        }
+        _ => false,
+    }
 }
 
 fn check_symbol(patch: &Patch, symbol: &Symbol) -> Result<(), String> {

@@ -44,6 +44,20 @@ pub struct Meta {
     /// What a person should know and the patch cannot carry (initial values that differ, …).
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The new code throws, catches or cleans up: its unwind records must be known to the program's unwinder
+    /// (`__register_frame_info`) before it runs.
+    #[serde(default)]
+    pub unwinds: bool,
+    /// Functions without arguments (indexes into [`Patch::symbols`]) that the program runs once, in this order,
+    /// before the patch is switched on: constructors of new objects.
+    #[serde(default)]
+    pub initializers: Vec<usize>,
+    /// Types whose changed layout a person took the responsibility for.
+    #[serde(default)]
+    pub assumed: Vec<String>,
+    /// Types were not compared, at a person's wish.
+    #[serde(default)]
+    pub types_unchecked: bool,
     /// Who made it, e.g. `liveline 0.1.0`.
     #[serde(default)]
     pub made_by: String,

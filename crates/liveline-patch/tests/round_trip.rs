@@ -42,6 +42,10 @@ fn sample() -> Patch {
                 reason: "code differs".into(),
             }],
             notes: vec!["note".into()],
+            unwinds: false,
+            initializers: Vec::new(),
+            assumed: Vec::new(),
+            types_unchecked: false,
             made_by: "test".into(),
         },
         sections: vec![
