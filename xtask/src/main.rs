@@ -6,6 +6,7 @@ mod debian;
 mod memcached;
 mod redis;
 mod shell;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Task {
 enum Program {
     /// Debian's memcached.
     Memcached,
+    /// Debian's redis, with a replica.
+    Redis,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -63,8 +66,12 @@ enum Measure {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Task::Real { program: Program::Memcached, times, json } => {
-            memcached::real(times, Words::new(json), json)
+        Task::Real { program, times, json } => {
+            let real = match program {
+                Program::Memcached => memcached::real,
+                Program::Redis => redis::real,
+            };
+            real(times, Words::new(json), json)
         }
         Task::Bench { what, json } => bench(what, json),
     };

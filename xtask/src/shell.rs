@@ -49,6 +49,16 @@ impl Quiet {
         self
     }
 
+    /// Runs it and gives its standard output.
+    pub(crate) fn output(mut self) -> Result<String> {
+        let output = self.command.output().tried(format!("run `{}`", self.line))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
+            return Err(Failure(format!("`{}` ended with {}:\n{said}", self.line, output.status)));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs it; a failure carries the end of what it said.
     pub(crate) fn run(mut self) -> Result<()> {
         let log = File::create(&self.log).tried(format!("write {}", self.log.display()))?;

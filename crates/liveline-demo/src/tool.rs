@@ -80,6 +80,26 @@ pub struct Diff {
     pub command_ms: f64,
 }
 
+/// Which processes a command works on.
+#[derive(Clone, Copy, Debug)]
+pub enum Selection<'a> {
+    /// These.
+    Pids(&'a [u32]),
+    /// All that run this program or have this library mapped.
+    Exe(&'a Path),
+}
+
+impl Selection<'_> {
+    fn arguments(self) -> Vec<OsString> {
+        match self {
+            Selection::Pids(pids) => {
+                pids.iter().flat_map(|pid| ["--pid".into(), pid.to_string().into()]).collect()
+            }
+            Selection::Exe(path) => vec!["--exe".into(), path.into()],
+        }
+    }
+}
+
 /// What came of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -163,43 +183,55 @@ impl Tool {
     /// Installs a patch in one process.
     ///
     /// # Errors
-    /// [`ToolError`] if the command could not run or says nothing of this process. What became of the
-    /// patch is in [`Outcome::state`].
+    /// As [`Tool::apply_to`].
     pub fn apply(&self, patch: &Path, pid: u32) -> Result<Outcome, ToolError> {
-        let arguments =
-            ["apply".into(), patch.into(), "--pid".into(), pid.to_string().into(), "--json".into()];
-        self.outcome(&arguments)
+        only(self.apply_to(patch, Selection::Pids(&[pid]))?)
     }
 
     /// Takes a patch out of one process.
     ///
     /// # Errors
-    /// As [`Tool::apply`].
+    /// As [`Tool::apply_to`].
     pub fn revert(&self, name: &str, pid: u32) -> Result<Outcome, ToolError> {
-        let arguments =
-            ["revert".into(), name.into(), "--pid".into(), pid.to_string().into(), "--json".into()];
-        self.outcome(&arguments)
+        only(self.revert_from(name, Selection::Pids(&[pid]))?)
     }
 
-    fn outcome(&self, arguments: &[OsString]) -> Result<Outcome, ToolError> {
-        let ran = self.run(arguments)?;
+    /// Installs a patch in processes.
+    ///
+    /// # Errors
+    /// [`ToolError`] if the command could not run or says nothing of any process. What became of the
+    /// patch is in [`Outcome::state`].
+    pub fn apply_to(&self, patch: &Path, selection: Selection<'_>) -> Result<Vec<Outcome>, ToolError> {
+        self.outcomes(&["apply".into(), patch.into()], selection)
+    }
+
+    /// Takes a patch out of processes.
+    ///
+    /// # Errors
+    /// As [`Tool::apply_to`].
+    pub fn revert_from(&self, name: &str, selection: Selection<'_>) -> Result<Vec<Outcome>, ToolError> {
+        self.outcomes(&["revert".into(), name.into()], selection)
+    }
+
+    fn outcomes(&self, command: &[OsString], selection: Selection<'_>) -> Result<Vec<Outcome>, ToolError> {
+        let mut arguments = command.to_vec();
+        arguments.extend(selection.arguments());
+        arguments.push("--json".into());
+        let ran = self.run(&arguments)?;
         let value = match ran.json() {
             Ok(value) => value,
             Err(_) if ran.code != Some(0) => return Err(ran.failed()),
             Err(error) => return Err(error),
         };
-        let first = match &value {
-            Value::Array(all) => all.first().cloned(),
-            Value::Object(_) => {
-                value.get("processes").and_then(|p| p.get(0)).cloned().or(Some(value.clone()))
-            }
-            _ => None,
-        };
-        let first = first.ok_or_else(|| ran.unexpected("a list with one process was expected"))?;
-        let mut outcome: Outcome =
-            serde_json::from_value(first).map_err(|e| ran.unexpected(&e.to_string()))?;
-        outcome.command_ms = ran.took_ms;
-        Ok(outcome)
+        let mut outcomes: Vec<Outcome> =
+            serde_json::from_value(value).map_err(|e| ran.unexpected(&e.to_string()))?;
+        if outcomes.is_empty() {
+            return Err(ran.unexpected("a list with a process was expected"));
+        }
+        for outcome in &mut outcomes {
+            outcome.command_ms = ran.took_ms;
+        }
+        Ok(outcomes)
     }
 
     fn run(&self, arguments: &[OsString]) -> Result<Ran, ToolError> {
@@ -242,6 +274,20 @@ impl Outcome {
             line += &format!(", {ms:.1} ms in all");
         }
         line
+    }
+}
+
+/// The outcome of a command for one process.
+fn only(outcomes: Vec<Outcome>) -> Result<Outcome, ToolError> {
+    let count = outcomes.len();
+    let mut outcomes = outcomes.into_iter();
+    match (outcomes.next(), count) {
+        (Some(outcome), 1) => Ok(outcome),
+        _ => Err(ToolError::Json {
+            command: "liveline".into(),
+            why: format!("one process was asked for, {count} answered"),
+            text: String::new(),
+        }),
     }
 }
 

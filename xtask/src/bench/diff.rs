@@ -35,16 +35,17 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     words.step("bench diff: all objects of redis 7.0.15");
     let tool = liveline(words)?;
     let redis = redis::build(words)?;
-    let (old, new) = (objects(&redis.old)?, objects(&redis.new)?);
+    let side = &redis.sides[0];
+    let (old, new) = (objects(&side.old)?, objects(&side.new)?);
     let both: Vec<_> = old.iter().chain(&new).collect();
     let bytes: u64 = both.iter().filter_map(|p| fs::metadata(p).ok()).map(|m| m.len()).sum();
     let folder = tempfile::tempdir().tried("make a temporary folder")?;
     let patch = folder.path().join("redis.llp");
     let request = DiffRequest {
-        old: &redis.old,
-        new: &redis.new,
-        target: &redis.program,
-        debug: None,
+        old: &side.old,
+        new: &side.new,
+        target: &side.running,
+        debug: Some(&side.twin),
         name: "redis-security",
         output: &patch,
     };
@@ -89,8 +90,8 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         name: "diff",
         title: "Comparing two builds of redis",
         method: &format!(
-            "All objects of Debian's redis 7.0.15, built as Debian does and with function sections: without its {} \
-             newest security patches ({}) and with them. `liveline diff` compares all and makes the patch; `objdump -dr` only reads the \
+            "All objects of the server of Debian's redis 7.0.15, built as Debian does and with function sections: without \
+             its {} newest security patches ({}) and with them. `liveline diff` compares all and makes the patch; `objdump -dr` only reads the \
              same objects. Whole commands, medians of {ROUNDS} by turns.",
             report.patches.len(),
             report.patches.join(", ")
@@ -115,8 +116,12 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
 }
 
 fn objects(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).tried(format!("read {}", folder.display()))?;
-    Ok(entries.filter_map(|e| e.ok().map(|e| e.path())).collect())
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).tried(format!("read {}", folder.display()))?.flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(objects(&path)?) } else { found.push(path) }
+    }
+    Ok(found)
 }
 
 /// Reads the objects with objdump; gives the time in ms.

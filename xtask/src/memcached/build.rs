@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use liveline_demo::Words;
 
 use crate::debian::{Archive, unpack};
-use crate::shell::{Failure, Quiet, Result, Tried, cache, keep_objects, output_of};
+use crate::shell::{Failure, Quiet, Result, Tried, cache, keep_objects};
 
 const PACKAGE: &str = "memcached";
 const OLD: &str = "1.6.18-1";
@@ -153,49 +153,6 @@ impl<'a> Factory<'a> {
         fs::write(&stamp, "").tried("write a stamp")?;
         Ok(built)
     }
-}
-
-/// Says by what the rebuilt program is proved to be the stock one.
-pub(super) fn prove(stock: &Path, rebuilt: &Path) -> Result<String> {
-    let (theirs, ours) = (build_id(stock)?, build_id(rebuilt)?);
-    if theirs == ours {
-        return Ok(format!("same build-id {theirs}"));
-    }
-    if !same_image(stock, rebuilt)? {
-        return Err(Failure(
-            "the rebuilt memcached is not the stock binary: its loaded bytes differ. Are compiler and \
-             libraries those of Debian 12?"
-                .into(),
-        ));
-    }
-    Ok("every loaded byte is the same but the build-id itself, which also counts the line numbers of OpenSSL's and \
-        libc's headers as they were in 2023"
-        .into())
-}
-
-/// The build-id of an ELF file, in hex.
-pub(super) fn build_id(file: &Path) -> Result<String> {
-    let text = output_of(&format!("readelf -n {}", file.display()))?;
-    text.lines()
-        .find_map(|line| line.trim().strip_prefix("Build ID: "))
-        .map(String::from)
-        .ok_or_else(|| Failure(format!("{} has no build-id", file.display())))
-}
-
-/// Whether two programs load the same bytes, the build-id aside.
-pub(super) fn same_image(a: &Path, b: &Path) -> Result<bool> {
-    let folder = tempfile::tempdir().tried("make a temporary folder")?;
-    let image = |file: &Path, name: &str| -> Result<Vec<u8>> {
-        let to = folder.path().join(name);
-        let line = format!(
-            "objcopy -O binary --remove-section=.note.gnu.build-id {} {}",
-            file.display(),
-            to.display()
-        );
-        Quiet::new(folder.path(), &line).run()?;
-        fs::read(&to).tried("read the image")
-    };
-    Ok(image(a, "a")? == image(b, "b")?)
 }
 
 fn edit(file: &Path, from: &str, to: &str) -> Result<()> {

@@ -15,7 +15,7 @@ use liveline_demo::Words;
 use liveline_demo::tool::{DiffRequest, Made, Tool};
 use serde::Serialize;
 
-use crate::debian::Archive;
+use crate::debian::{Archive, build_id, prove, same_image};
 use crate::shell::{Failure, Result, Tried, cache, liveline};
 use build::{Factory, Recipe};
 use trial::{Trial, TrialReport};
@@ -72,15 +72,15 @@ fn facts(factory: &Factory<'_>, words: Words) -> Result<(String, Option<bool>)> 
         words.line("last patches, built here like the new side");
         return Ok(("built here: the old version is no longer in the archive".into(), None));
     };
-    let proof = build::prove(&stock, &twin.program)?;
+    let proof = prove(&stock, &twin.program)?;
     words.line(&format!("the rebuilt old version is the stock binary: {proof}"));
     let Some(new) = factory.stock_new()? else { return Ok((proof, None)) };
-    if build::build_id(&new)? == build::build_id(&twin.program)? {
+    if build_id(&new)? == build_id(&twin.program)? {
         words.line(
             "the same rebuild has the build-id of Debian's new binary, too: nothing compiled has changed",
         );
     }
-    let same = build::same_image(&stock, &new)?;
+    let same = same_image(&stock, &new)?;
     if same {
         words.line(
             "Debian's two binaries hold the same code and data: the update changes the proxy and the SASL",

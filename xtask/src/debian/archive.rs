@@ -1,4 +1,4 @@
-//! Debian's packages: binaries, sources and what builds them, without a change to the system's own lists.
+//! What the archive has, without a change to the system's own lists.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,16 @@ impl Archive {
         only(into, ".dsc")
     }
 
+    /// The options for apt: own sources file, own lists.
+    pub(super) fn options(&self) -> &str {
+        &self.options
+    }
+
+    /// Where sources file and lists are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether the archive still has this version (as `binary`'s or `source`'s).
     pub(crate) fn has(&self, package: &str, version: &str) -> bool {
         let line = format!("apt-cache {} madison {package}", self.options);
@@ -124,26 +134,6 @@ impl Archive {
     fn apt(&self, folder: &Path, program: &str, what: &str) -> Result<()> {
         Quiet::new(folder, &format!("{program} {} {what}", self.options)).run()
     }
-}
-
-/// Unpacks a source package as `into`, with its first patches only if `leave_out` is not 0.
-pub(crate) fn unpack(dsc: &Path, into: &Path, leave_out: usize) -> Result<()> {
-    let _ = fs::remove_dir_all(into);
-    let folder = into.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).tried(format!("make {}", folder.display()))?;
-    let skip = if leave_out > 0 { "--skip-patches " } else { "" };
-    Quiet::new(folder, &format!("dpkg-source -q {skip}-x {} {}", dsc.display(), into.display())).run()?;
-    if leave_out == 0 {
-        return Ok(());
-    }
-    let series =
-        fs::read_to_string(into.join("debian/patches/series")).tried("read the series of patches")?;
-    let patches: Vec<_> =
-        series.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
-    for patch in &patches[..patches.len().saturating_sub(leave_out)] {
-        Quiet::new(into, &format!("patch -p1 -s -i debian/patches/{patch}")).run()?;
-    }
-    Ok(())
 }
 
 fn installed(package: &str) -> bool {

@@ -1,0 +1,136 @@
+//! One build of a source package.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use liveline_demo::Words;
+
+use super::links::Links;
+use super::{Archive, Room, unpack};
+use crate::shell::{Quiet, Result, Tried, cache};
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// Name under which the result is kept.
+    pub(crate) name: String,
+    /// Source package.
+    pub(crate) package: &'static str,
+    /// Its version.
+    pub(crate) version: String,
+    /// How many of the last patches of the series are left out.
+    pub(crate) leave_out: usize,
+    /// Patches applied on top, by path.
+    pub(crate) extra: Vec<PathBuf>,
+    /// One section a function and a data object: for the objects to compare.
+    pub(crate) sections: bool,
+    /// Programs and libraries to keep, by their path in the tree.
+    pub(crate) products: Vec<&'static str>,
+    /// The command that builds, run in the tree.
+    pub(crate) command: &'static str,
+}
+
+/// What a build gave.
+pub(crate) struct Built {
+    folder: PathBuf,
+}
+
+impl Built {
+    /// A product as it was linked, with its symbols.
+    pub(crate) fn program(&self, product: &str) -> PathBuf {
+        self.folder.join(last(product))
+    }
+
+    /// The objects a product was linked from, by their paths in the tree.
+    pub(crate) fn objects(&self, product: &str) -> PathBuf {
+        self.folder.join(format!("{}.objects", last(product)))
+    }
+}
+
+impl Recipe {
+    /// The same with one section a function and a data object.
+    pub(crate) fn with_sections(&self) -> Self {
+        Recipe { sections: true, name: format!("{}-sections", self.name), ..self.clone() }
+    }
+
+    /// Builds it in `room`, or takes what was built before.
+    pub(crate) fn build(&self, archive: &Archive, room: &Room<'_>, words: Words) -> Result<Built> {
+        let own = cache(self.package)?;
+        let kept = own.join("builds").join(&self.name);
+        let stamp = kept.join("done");
+        if stamp.exists() {
+            return Ok(Built { folder: kept });
+        }
+        words.line(&format!("building {} {} ({})", self.package, self.version, self.name));
+        let dsc =
+            archive.source(self.package, &self.version, &own.join(format!("source-{}", self.version)))?;
+        // The path at which the archive's builders build, as it stands in debug information and assertions.
+        let name = format!("reproducible-path/{}-{}", self.package, upstream(&self.version));
+        let (build, record) = (own.join("build"), own.join("record"));
+        let (outside, inside) = (build.join(&name), Path::new("/build").join(&name));
+        for old in [&outside, &record, &kept] {
+            let _ = fs::remove_dir_all(old);
+        }
+        unpack(&dsc, &outside, self.leave_out)?;
+        for patch in &self.extra {
+            Quiet::new(&outside, &format!("patch -p1 -s -i {}", patch.display())).run()?;
+        }
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        let line = format!("env --chdir={} {}", inside.display(), self.command);
+        let time = Quiet::new(&outside, "dpkg-parsechangelog -S Timestamp").output()?;
+        let mut run = room
+            .run(&build, &record, &line)
+            .env("DEB_BUILD_OPTIONS", &format!("nocheck parallel={jobs}"))
+            .env("SOURCE_DATE_EPOCH", time.trim());
+        if self.sections {
+            run = run.env("LIVELINE_ADD", "-ffunction-sections -fdata-sections");
+        }
+        run.run()?;
+        let out = |path: &Path| match path.strip_prefix("/build") {
+            Ok(rest) => build.join(rest),
+            Err(_) => path.to_path_buf(),
+        };
+        let links = Links::read(&record)?;
+        for product in &self.products {
+            let target = kept.join(format!("{}.objects", last(product)));
+            for input in links.inputs(&inside.join(product), out)? {
+                let Ok(relative) = input.strip_prefix(&inside) else { continue };
+                copy(&out(&input), &target.join(relative))?;
+            }
+            copy(&outside.join(product), &kept.join(last(product)))?;
+        }
+        for folder in [&build, &record] {
+            fs::remove_dir_all(folder).tried("clear the build")?;
+        }
+        fs::write(&stamp, "").tried("write a stamp")?;
+        Ok(Built { folder: kept })
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).tried(format!("make {}", folder.display()))?;
+    fs::copy(from, to).map(drop).tried(format!("keep {}", from.display()))
+}
+
+fn last(product: &str) -> &str {
+    product.rsplit('/').next().unwrap_or(product)
+}
+
+/// `5:7.0.15-1~deb12u7` → `7.0.15`.
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    version.rsplit_once('-').map_or(version, |(front, _)| front)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_version_has_no_epoch_and_no_revision() {
+        assert_eq!(upstream("5:7.0.15-1~deb12u7"), "7.0.15");
+        assert_eq!(upstream("2.5.0-1+deb12u2"), "2.5.0");
+        assert_eq!(upstream("3"), "3");
+    }
+}

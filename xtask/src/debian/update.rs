@@ -1,0 +1,176 @@
+//! A package and its security update: what runs, its twin with symbols, and the objects of both sides.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use liveline_demo::Words;
+
+use super::{Archive, Recipe, Room, prove};
+use crate::shell::{Failure, Quiet, Result, Tried, cache};
+
+/// A program or library of the package.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program {
+    /// Binary package that has it.
+    pub(crate) package: &'static str,
+    /// Its path in there.
+    pub(crate) path: &'static str,
+    /// Its path in the build tree.
+    pub(crate) product: &'static str,
+}
+
+/// A source package at the version that runs and at a newer one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SecurityUpdate {
+    /// Source package.
+    pub(crate) package: &'static str,
+    /// The version that runs.
+    pub(crate) old: &'static str,
+    /// The newer version.
+    pub(crate) new: &'static str,
+    /// How many of the last patches of `new` the old version has not, for when the archive has lost it.
+    pub(crate) patches: usize,
+    /// What of it is to be patched.
+    pub(crate) programs: &'static [Program],
+    /// Versions of build dependencies, as the stock binary tells them.
+    pub(crate) pins: &'static [&'static str],
+    /// The command that builds.
+    pub(crate) command: &'static str,
+}
+
+/// One program, ready to be updated.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    /// What runs: the archive's binary, or where that is gone ours, stripped.
+    pub(crate) running: PathBuf,
+    /// The rebuilt program with its symbols.
+    pub(crate) twin: PathBuf,
+    /// The objects it was linked from, one section a function.
+    pub(crate) old: PathBuf,
+    /// The objects of the newer version.
+    pub(crate) new: PathBuf,
+    /// How the twin was proved to be what runs.
+    pub(crate) proof: String,
+}
+
+/// All that was built.
+pub(crate) struct Prepared {
+    /// The programs, in the order of [`SecurityUpdate::programs`].
+    pub(crate) sides: Vec<Side>,
+    /// The patches by which the newer version differs.
+    pub(crate) patches: Vec<String>,
+}
+
+impl SecurityUpdate {
+    /// Builds both sides, or takes what was built before.
+    pub(crate) fn prepare(&self, archive: &Archive, words: Words) -> Result<Prepared> {
+        archive.install(words, &["dpkg-dev", "binutils", "patch"])?;
+        let newest = archive.newest_source(self.package)?;
+        let new_version = if archive.has(self.package, self.new) { self.new } else { &newest };
+        let stock = self.programs.iter().all(|p| archive.has(p.package, self.old))
+            && archive.has(self.package, self.old);
+        if !stock {
+            words.line(&format!(
+                "{} is no longer in the archive: the old side is {new_version} without its last {} patches, built here",
+                self.old, self.patches
+            ));
+        }
+        let new = self.recipe("new", new_version, 0);
+        let old = if stock {
+            self.recipe("old", self.old, 0)
+        } else {
+            self.recipe("old", new_version, self.patches)
+        };
+        // The program that runs is built as the archive built it; the rest with its headers, to be comparable.
+        let room = Room::open(archive, words, self.package, &old.version, self.pins)?;
+        let twin = old.build(archive, &room, words)?;
+        let (old, new) = (
+            old.with_sections().build(archive, &room, words)?,
+            new.with_sections().build(archive, &room, words)?,
+        );
+        let mut sides = Vec::new();
+        for program in self.programs {
+            let rebuilt = twin.program(program.product);
+            let (running, proof) = if stock {
+                let running = self.stock(archive, program)?;
+                let proof = prove(&running, &rebuilt)?;
+                words.line(&format!("the rebuilt {} is the stock binary: {proof}", program.path));
+                (running, proof)
+            } else {
+                (stripped(&rebuilt)?, "built here".into())
+            };
+            sides.push(Side {
+                running,
+                twin: rebuilt,
+                old: old.objects(program.product),
+                new: new.objects(program.product),
+                proof,
+            });
+        }
+        let patches = patches(&archive.source(self.package, new_version, &self.source(new_version)?)?)?;
+        let before = if stock {
+            patches_before(archive, self, &patches)?
+        } else {
+            patches.len().saturating_sub(self.patches)
+        };
+        Ok(Prepared { sides, patches: patches[before.min(patches.len())..].to_vec() })
+    }
+
+    /// The archive's binary of the old version.
+    fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
+        let folder = cache(self.package)?.join(format!("stock-{}-{}", program.package, self.old));
+        archive.binary(program.package, self.old, &folder)?;
+        Ok(folder.join(program.path))
+    }
+
+    fn source(&self, version: &str) -> Result<PathBuf> {
+        Ok(cache(self.package)?.join(format!("source-{version}")))
+    }
+
+    fn recipe(&self, name: &str, version: &str, leave_out: usize) -> Recipe {
+        Recipe {
+            name: name.into(),
+            package: self.package,
+            version: version.into(),
+            leave_out,
+            extra: Vec::new(),
+            sections: false,
+            products: self.programs.iter().map(|p| p.product).collect(),
+            command: self.command,
+        }
+    }
+}
+
+fn patches_before(archive: &Archive, update: &SecurityUpdate, all: &[String]) -> Result<usize> {
+    let old = patches(&archive.source(update.package, update.old, &update.source(update.old)?)?)?;
+    Ok(all.iter().zip(&old).take_while(|(a, b)| a == b).count())
+}
+
+/// The series of patches of a source package.
+fn patches(dsc: &Path) -> Result<Vec<String>> {
+    let folder = tempfile::tempdir().tried("make a temporary folder")?;
+    let text = fs::read_to_string(dsc).tried(format!("read {}", dsc.display()))?;
+    let tar = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .find(|word| word.contains(".debian.tar."))
+        .ok_or_else(|| Failure(format!("{} names no debian.tar", dsc.display())))?;
+    let tar = dsc.with_file_name(tar);
+    Quiet::new(folder.path(), &format!("tar xf {} debian/patches/series", tar.display())).run()?;
+    let series = fs::read_to_string(folder.path().join("debian/patches/series"))
+        .tried("read the series of patches")?;
+    Ok(series
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(String::from)
+        .collect())
+}
+
+/// A copy without symbols beside the program.
+fn stripped(program: &Path) -> Result<PathBuf> {
+    let to = program.with_extension("stripped");
+    let folder = program.parent().unwrap_or(Path::new("."));
+    Quiet::new(folder, &format!("strip -o {} {}", to.display(), program.display())).run()?;
+    Ok(to)
+}

@@ -1,0 +1,47 @@
+//! Debian's redis, a server and its replica, updated under load and taken back.
+
+mod build;
+mod client;
+mod service;
+
+pub(crate) use build::build;
+
+use liveline_demo::Words;
+use serde::Serialize;
+
+use crate::shell::{Result, liveline};
+use crate::trial::{TrialReport, Update, publish};
+
+/// What the task found.
+#[derive(Serialize)]
+struct Report {
+    proof: String,
+    patches: Vec<String>,
+    trials: Vec<TrialReport>,
+}
+
+/// Runs the trial, `times` applies and reverts.
+pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
+    words.step("Preparing");
+    let tool = liveline(words)?;
+    let redis = build(words)?;
+    let side = &redis.sides[0];
+    words.step("The stock server and its replica, Debian's security update");
+    words.line(&format!("patches of the update: {}", redis.patches.join(", ")));
+    words.line("Seen from outside (CVE-2026-25243): RESTORE of a hash whose lengths are written in a longer form than");
+    words.line(
+        "needed. The old code takes it and reads a value from the wrong place, the new one refuses it.",
+    );
+    let report = Update {
+        name: "redis-server and replica",
+        patch: "redis-security",
+        target: &side.running,
+        debug: &side.twin,
+        old: &side.old,
+        new: &side.new,
+    }
+    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    let trials = vec![report];
+    let report = Report { proof: side.proof.clone(), patches: redis.patches, trials };
+    publish(&report, &report.trials, json)
+}
