@@ -4,6 +4,7 @@
 mod bench;
 mod debian;
 mod memcached;
+mod nginx;
 mod redis;
 mod shell;
 mod trial;
@@ -48,6 +49,8 @@ enum Task {
 enum Program {
     /// Debian's memcached.
     Memcached,
+    /// Debian's nginx, master and workers.
+    Nginx,
     /// Debian's redis, with a replica.
     Redis,
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Real { program, times, json } => {
             let real = match program {
                 Program::Memcached => memcached::real,
+                Program::Nginx => nginx::real,
                 Program::Redis => redis::real,
             };
             real(times, Words::new(json), json)

@@ -334,6 +334,7 @@ pub(crate) fn publish<R: Serialize>(report: &R, trials: &[TrialReport], json: bo
 pub(crate) struct Daemon {
     child: Child,
     name: String,
+    by_term: bool,
 }
 
 impl Daemon {
@@ -344,7 +345,13 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         configure(&mut command);
         let name = program.display().to_string();
-        Ok(Daemon { child: command.spawn().tried(format!("start {name}"))?, name })
+        Ok(Daemon { child: command.spawn().tried(format!("start {name}"))?, name, by_term: false })
+    }
+
+    /// To be ended by SIGTERM, because it has children to end.
+    pub(crate) fn ended_by_term(mut self) -> Self {
+        self.by_term = true;
+        self
     }
 
     /// Its process id.
@@ -377,7 +384,11 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let asked = self.by_term
+            && Command::new("kill").arg(self.pid().to_string()).status().is_ok_and(|status| status.success());
+        if !asked {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

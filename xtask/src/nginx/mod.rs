@@ -1,0 +1,56 @@
+//! Debian's nginx, master and workers, updated under load and taken back.
+
+mod client;
+mod service;
+
+use liveline_demo::Words;
+use serde::Serialize;
+
+use crate::debian::{Archive, Program, SecurityUpdate};
+use crate::shell::{Result, liveline};
+use crate::trial::{TrialReport, Update, publish};
+
+const UPDATE: SecurityUpdate = SecurityUpdate {
+    package: "nginx",
+    old: "1.22.1-9+deb12u9",
+    new: "1.22.1-9+deb12u10",
+    patches: 3,
+    programs: &[Program { package: "nginx", path: "usr/sbin/nginx", product: "debian/build-bin/objs/nginx" }],
+    // The stock binary says "built with OpenSSL 3.0.20 7 Apr 2026".
+    pins: &["libssl-dev=3.0.20-1~deb12u2", "libssl3=3.0.20-1~deb12u2"],
+    command: "debian/rules build",
+};
+
+/// What the task found.
+#[derive(Serialize)]
+struct Report {
+    proof: String,
+    patches: Vec<String>,
+    trials: Vec<TrialReport>,
+}
+
+/// Runs the trial, `times` applies and reverts.
+pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
+    words.step("Preparing");
+    let tool = liveline(words)?;
+    let archive = Archive::open(words)?;
+    archive.install(words, &["openssl"])?;
+    let nginx = UPDATE.prepare(&archive, words)?;
+    let side = &nginx.sides[0];
+    words.step("The stock server, master and workers, Debian's security update");
+    words.line(&format!("patches of the update: {}", nginx.patches.join(", ")));
+    words.line("Seen from outside (CVE-2026-42533): an answer made of a capture that becomes shorter while the answer is");
+    words.line("put together. The old code sends as many bytes as it had counted before, the new one those it wrote.");
+    let report = Update {
+        name: "nginx, master and workers",
+        patch: "nginx-security",
+        target: &side.running,
+        debug: &side.twin,
+        old: &side.old,
+        new: &side.new,
+    }
+    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    let trials = vec![report];
+    let report = Report { proof: side.proof.clone(), patches: nginx.patches, trials };
+    publish(&report, &report.trials, json)
+}
