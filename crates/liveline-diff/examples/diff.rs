@@ -18,6 +18,8 @@ fn main() {
         name: "example".into(),
         version: "1".into(),
         requires: Vec::new(),
+        assume: Vec::new(),
+        no_types: false,
     };
     let start = std::time::Instant::now();
     let report = match diff(&request) {

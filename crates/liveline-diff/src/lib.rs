@@ -20,6 +20,7 @@ mod program;
 mod prove;
 mod report;
 mod tls;
+mod types;
 mod unit;
 mod unwind;
 
@@ -29,6 +30,7 @@ use liveline_elf::module::ModuleError;
 use liveline_patch::{Patch, Requirement, Verdict};
 
 pub use report::diff;
+pub use types::TypeChange;
 
 /// What to make a patch from.
 #[derive(Clone, Debug)]
@@ -47,6 +49,10 @@ pub struct Request {
     pub version: String,
     /// Patches that must be there before it.
     pub requires: Vec<Requirement>,
+    /// Types, by name, whose changed layout a person takes the responsibility for.
+    pub assume: Vec<String>,
+    /// Accept objects whose types cannot be compared because they have no debug information.
+    pub no_types: bool,
 }
 
 /// What came of a comparison.
@@ -56,6 +62,8 @@ pub struct Report {
     pub patch: Option<Patch>,
     /// One for every function or data object that is not simply unchanged.
     pub verdicts: Vec<Verdict>,
+    /// Types that new code gets at and that are laid out in another way, each with a verdict of its own.
+    pub types: Vec<TypeChange>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// Something that the patch would need cannot be carried: there is no patch.

@@ -17,6 +17,7 @@ use crate::emit::{Emitter, Refusal};
 use crate::input::{Build, Paired};
 use crate::program::Program;
 use crate::prove::Identities;
+use crate::types::{self, Checked};
 use crate::unit::{Kind, Unit};
 use crate::{DiffError, Report, Request, entry, unwind};
 
@@ -100,6 +101,9 @@ fn read_pair<'d>(input: Paired<'d>, program: &Program) -> Result<Pair<'d>, DiffE
     let places = old.as_ref().map_or_else(Identities::none, |old| Identities::new(old, program));
     Ok(Pair { name: input.name, old, new, comparison, places })
 }
+
+/// Pieces of new objects: pair and piece.
+type Pieces = Vec<(usize, usize)>;
 
 /// What is known and decided so far.
 struct Work<'d> {
@@ -234,13 +238,6 @@ impl<'d> Work<'d> {
                         }
                         continue;
                     }
-                    let debug = old.debug && new.debug;
-                    if !debug {
-                        let which = if old.debug { "new" } else { "old" };
-                        let reason = format!("the {which} object has no debug information; compile with -g");
-                        self.say(index, &name, VerdictKind::Refused, reason);
-                        continue;
-                    }
                     if let Some(language) = language::foreign(&new) {
                         let reason = format!("it is {language}; patches carry C code only so far");
                         self.say(index, &name, VerdictKind::Refused, reason);
@@ -369,9 +366,14 @@ impl<'d> Work<'d> {
         });
         let functions = functions.sum();
         let mut patch = None;
+        let mut types = Checked::default();
         if !self.world.replaced.is_empty() {
+            let mut pieces: BTreeSet<(usize, usize)> = self.world.replaced.keys().copied().collect();
             match self.gather(request) {
-                Ok(made) => patch = Some(made),
+                Ok((made, placed)) => {
+                    patch = Some(made);
+                    pieces.extend(placed);
+                }
                 Err(refusals) => {
                     for Refusal { piece, reason } in refusals {
                         let name = self.world.piece(piece).map_or("", |piece| piece.label()).to_owned();
@@ -379,6 +381,8 @@ impl<'d> Work<'d> {
                     }
                 }
             }
+            types = types::check(&self.world, &pieces, &request.assume, request.no_types);
+            self.judge_types(&mut types);
         }
         self.verdicts
             .sort_by(|a, b| (&a.object, a.verdict, &a.symbol).cmp(&(&b.object, b.verdict, &b.symbol)));
@@ -386,12 +390,30 @@ impl<'d> Work<'d> {
         if let Some(patch) = &mut patch {
             patch.meta.verdicts.clone_from(&self.verdicts);
             patch.meta.notes.clone_from(&notes);
+            let assumed = types.changes.iter().filter(|change| change.assumed);
+            patch.meta.assumed = assumed.map(|change| change.change.title.clone()).collect();
+            patch.meta.types_unchecked = types.unchecked;
         }
         let patch = patch.filter(|_| !self.refused);
-        Ok(Report { patch, verdicts: self.verdicts, notes, refused: self.refused, objects, functions })
+        let (verdicts, types) = (self.verdicts, types.changes);
+        Ok(Report { patch, verdicts, types, notes, refused: self.refused, objects, functions })
     }
 
-    fn gather(&mut self, request: &Request) -> Result<Patch, Vec<Refusal>> {
+    /// Verdicts on the types that new code gets at.
+    fn judge_types(&mut self, types: &mut Checked) {
+        for change in &types.changes {
+            let kind = if change.assumed { VerdictKind::AssumedType } else { VerdictKind::Refused };
+            let pair = self.world.pairs.iter().position(|pair| pair.name == change.object).unwrap_or(0);
+            self.say(pair, &change.change.title, kind, change.reason());
+        }
+        for (pair, name, reason) in std::mem::take(&mut types.refused) {
+            self.say(pair, &name, VerdictKind::Refused, reason);
+        }
+        self.notes.append(&mut types.notes);
+    }
+
+    /// The patch, and the pieces that are in it.
+    fn gather(&mut self, request: &Request) -> Result<(Patch, Pieces), Vec<Refusal>> {
         let mut emitter = Emitter::new(&self.world);
         let mut refusals = Vec::new();
         let mut records = std::mem::take(&mut self.records);
@@ -424,7 +446,7 @@ impl<'d> Work<'d> {
         let notes = std::mem::take(&mut emitter.notes);
         let (sections, symbols) = (emitter.maker.sections, emitter.maker.symbols);
         self.notes.extend(notes);
-        for key in placed {
+        for &key in &placed {
             self.arrival(key);
         }
         let meta = Meta {
@@ -442,7 +464,7 @@ impl<'d> Work<'d> {
             types_unchecked: false,
             made_by: concat!("liveline ", env!("CARGO_PKG_VERSION")).into(),
         };
-        Ok(Patch { meta, sections, symbols })
+        Ok((Patch { meta, sections, symbols }, placed))
     }
 
     /// The verdict on a piece that comes along and is not replaced.

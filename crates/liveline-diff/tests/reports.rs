@@ -56,6 +56,8 @@ impl Built {
             name: "test".into(),
             version: "1".into(),
             requires: Vec::new(),
+            assume: Vec::new(),
+            no_types: false,
         }
     }
 

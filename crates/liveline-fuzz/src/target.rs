@@ -268,6 +268,8 @@ fn diff(input: &[Vec<u8>], folder: &Path) -> bool {
         name: "fuzz".into(),
         version: "1".into(),
         requires: Vec::new(),
+        assume: Vec::new(),
+        no_types: false,
     };
     match liveline_diff::diff(&request) {
         Ok(report) => {

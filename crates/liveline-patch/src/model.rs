@@ -162,6 +162,8 @@ pub enum VerdictKind {
     DataValue,
     /// Constant data replaced together with its readers.
     ConstData,
+    /// A type that is laid out in another way, accepted by a person.
+    AssumedType,
     /// Cannot be carried by a patch.
     Refused,
     /// Not part of the target program.

@@ -76,6 +76,13 @@ pub(crate) struct DiffArgs {
     /// A patch that must be in the process first; may be given several times
     #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]
     pub(crate) requires: Vec<Requirement>,
+    /// Accept that the layout of a type changed, by its exact name: that no object of it outlives the update, or
+    /// that the new code copes; may be given several times
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) assume: Vec<String>,
+    /// Accept objects without debug information, whose types cannot be compared
+    #[arg(long)]
+    pub(crate) no_types: bool,
     /// The patch file to write
     #[arg(short, long, value_name = "FILE.llp")]
     pub(crate) output: PathBuf,

@@ -24,6 +24,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result {
         name,
         version: args.version.clone(),
         requires: args.requires.clone(),
+        assume: args.assume.clone(),
+        no_types: args.no_types,
     };
     let report = liveline_diff::diff(&request).map_err(|error| Failure::failed(error.to_string()))?;
     let patch = if report.refused { None } else { report.patch.as_ref() };
@@ -40,6 +42,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result {
             "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
             "target": patch.map(|patch| &patch.meta.target),
             "verdicts": report.verdicts,
+            "types": report.types,
             "notes": report.notes,
         }))?;
     } else {
@@ -75,6 +78,9 @@ fn write(path: &Path, bytes: &[u8]) -> std::result::Result<(), Failure> {
 fn show(report: &Report, args: &DiffArgs) {
     if !report.verdicts.is_empty() {
         print::line(&verdict_table(&report.verdicts).trim_fmt());
+    }
+    for change in &report.types {
+        print::line(&format!("\n{}", change.change));
     }
     for note in &report.notes {
         print::line(&format!("note: {note}"));
@@ -112,6 +118,7 @@ fn word(verdict: VerdictKind) -> &'static str {
         VerdictKind::NewData => "new data",
         VerdictKind::DataValue => "value not applied",
         VerdictKind::ConstData => "constant changed",
+        VerdictKind::AssumedType => "type assumed",
         VerdictKind::Refused => "REFUSED",
         VerdictKind::NotLinked => "not linked",
     }

@@ -78,6 +78,12 @@ fn show(patch: &Patch) {
         print::line("");
         print::line(&super::diff::verdict_table(&meta.verdicts).trim_fmt());
     }
+    if !meta.assumed.is_empty() {
+        print::line(&format!("layout changed, assumed to be harmless: {}", meta.assumed.join(", ")));
+    }
+    if meta.types_unchecked {
+        print::line("types were not compared (--no-types)");
+    }
     for note in &meta.notes {
         print::line(&format!("note: {note}"));
     }
