@@ -195,19 +195,12 @@ impl<'t> Compare<'t> {
             }
             return !matches!(self.defined(TypeId(old), TypeId(new)), Outcome::Changed(_));
         }
-        if is_number(before.tag) && is_number(after.tag) && before.tag != after.tag {
-            // An int that became an enum, or the other way.
-            return before.size == after.size
-                && is_integer(before.tag, before.encoding)
-                && is_integer(after.tag, after.encoding);
-        }
         if before.tag != after.tag {
             return false;
         }
         match before.tag {
             dw::DW_TAG_base_type => {
-                let integers =
-                    is_integer(before.tag, before.encoding) && is_integer(after.tag, after.encoding);
+                let integers = is_integer(before.encoding) && is_integer(after.encoding);
                 before.size == after.size && (integers || before.encoding == after.encoding)
             }
             _ if before.is_pointer() => {
@@ -377,17 +370,12 @@ fn is_coroutine(name: &str) -> bool {
         .any(|part| name.contains(part))
 }
 
-fn is_number(tag: gimli::DwTag) -> bool {
-    matches!(tag, dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type)
-}
-
-/// Whether any bytes of it are a value: integers and characters, of either sign, and enumerations.
-fn is_integer(tag: gimli::DwTag, encoding: u8) -> bool {
-    tag == dw::DW_TAG_enumeration_type
-        || matches!(
-            gimli::DwAte(encoding),
-            dw::DW_ATE_signed | dw::DW_ATE_unsigned | dw::DW_ATE_signed_char | dw::DW_ATE_unsigned_char
-        )
+/// Whether any bytes of it are a value: integers and characters, of either sign.
+fn is_integer(encoding: u8) -> bool {
+    matches!(
+        gimli::DwAte(encoding),
+        dw::DW_ATE_signed | dw::DW_ATE_unsigned | dw::DW_ATE_signed_char | dw::DW_ATE_unsigned_char
+    )
 }
 
 /// What a definition is, as far as it matters.

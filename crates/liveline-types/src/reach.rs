@@ -83,6 +83,10 @@ impl Walk<'_> {
             out.defined.push(TypeId(number));
         }
         self.open.extend(types.fields(number).iter().map(|field| field.target));
+        // Containers may keep what they hold behind a pointer to bytes, as Rust's Vec does.
+        let arguments =
+            types.children(number).filter(|(_, entry)| entry.tag == dw::DW_TAG_template_type_parameter);
+        self.open.extend(arguments.map(|(_, entry)| entry.target));
         self.open.extend(types.slots(number).iter().map(|slot| types.returned(slot.method)));
     }
 }

@@ -231,6 +231,13 @@ impl Types {
         self.named.get(name).into_iter().flatten().map(|&number| TypeId(number))
     }
 
+    /// All functions, by the name of their symbol.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, TypeId)> {
+        let found =
+            self.named.iter().flat_map(|(name, all)| all.iter().map(move |id| (&**name, TypeId(*id))));
+        found.filter(|(_, id)| self.is_function(*id))
+    }
+
     /// Whether it is a function.
     pub fn is_function(&self, id: TypeId) -> bool {
         self.entry(id.0).tag == dw::DW_TAG_subprogram
