@@ -185,11 +185,14 @@ impl<'a> Reader<'a> {
     /// Where a variable lies, if it has a fixed place.
     fn address(&self, debug: &DebugUnit<'a>, value: AttributeValue<Slice<'a>>) -> Option<u64> {
         let AttributeValue::Exprloc(expression) = value else { return None };
-        match expression.operations(debug.encoding()).next().ok()?? {
-            Operation::Address { address } => Some(address),
-            Operation::AddressIndex { index } => self.dwarf.address(debug, index).ok(),
-            _ => None,
-        }
+        let mut operations = expression.operations(debug.encoding());
+        let address = match operations.next().ok()?? {
+            Operation::Address { address } => address,
+            Operation::AddressIndex { index } => self.dwarf.address(debug, index).ok()?,
+            _ => return None,
+        };
+        // With more behind it, it is a value made from the address: the variable does not lie there.
+        operations.next().ok()?.is_none().then_some(address)
     }
 
     fn files(&self, debug: &DebugUnit<'a>) -> Vec<Text> {

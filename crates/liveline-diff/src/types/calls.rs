@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::close::World;
 use crate::compare::is_part;
 use crate::names;
-use crate::unit::{Kind, Piece, Reloc, To, Unit, is_near_branch_kind};
+use crate::unit::{Kind, Piece, Reloc, To, Unit, find_instruction, is_near_branch};
 
 /// Whether something that the patch leaves alone may call an old function as it was. Code that stays was compiled
 /// against the new signature, too, and came out the same; what is left are pointers to the function, code that is
@@ -32,7 +32,7 @@ fn may_be_called(world: &World, key: (usize, usize), seen: &mut BTreeSet<(usize,
                 if (index, caller) == key || !refers(unit, index, reloc, key, global) {
                     continue;
                 }
-                if piece.kind != Kind::Code || !is_near_branch_kind(reloc) {
+                if !is_call(piece, reloc) {
                     return true;
                 }
                 let gone = pair.comparison.new_of.get(caller).copied().flatten().is_none();
@@ -47,6 +47,12 @@ fn may_be_called(world: &World, key: (usize, usize), seen: &mut BTreeSet<(usize,
         }
     }
     false
+}
+
+/// Whether a reference is that of a direct call or jump: it leaves no pointer behind.
+fn is_call(piece: &Piece, reloc: &Reloc) -> bool {
+    piece.kind == Kind::Code
+        && find_instruction(piece, reloc.offset).is_some_and(|instruction| is_near_branch(&instruction))
 }
 
 fn refers(unit: &Unit, index: usize, reloc: &Reloc, key: (usize, usize), global: Option<&str>) -> bool {

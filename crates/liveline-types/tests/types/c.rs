@@ -1,7 +1,8 @@
 //! Types of C, in DWARF 4 and 5, of gcc and clang.
 
 use crate::compilers::{C, GCC, GCC_4, changes, compile, functions, names};
-use liveline_types::{Change, Compare, Mark, Outcome, Root};
+use liveline_types::{Change, Compare, Mark, Outcome, Place, Root};
+use object::read::{Object as _, ObjectSection as _};
 
 /// A source in which `f` gets at `struct s`.
 fn of(body: &str) -> String {
@@ -256,6 +257,24 @@ fn variables() {
     };
     assert_eq!(change.reason, "it was int [4] and is long int [2]");
     assert!(new.reach(&[Root::Variable(after)]).defined.is_empty());
+}
+
+#[test]
+fn a_local_that_holds_an_address_does_not_lie_there() {
+    let source =
+        "struct s { int a, b; } all; int f(int x) { int *p = &all.b; __atomic_store(p, &x, 5); return *p; }";
+    let flags: [&'static [&'static str]; 2] =
+        [&["gcc", "-c", "-g", "-O2", "-fdata-sections"], &["clang", "-c", "-g", "-O2", "-fdata-sections"]];
+    for command in flags {
+        let compiler = crate::compilers::Compiler(command, "t.c");
+        let types = compile(compiler, source);
+        let folder = tempfile::tempdir().expect("a folder");
+        let bytes = crate::compilers::object(compiler, source, folder.path());
+        let file = object::File::parse(&*bytes).expect("an object");
+        let section = file.section_by_name(".bss.all").expect("the variable's section").index().0;
+        let found: Vec<_> = types.at(Place::new(section, 0), 8).collect();
+        assert_eq!(found, types.named("all").collect::<Vec<_>>(), "{compiler:?}");
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn check(case: &Case, variant: &Variant) -> Outcome {
     if let Some(debug) = &built.debug {
         more.extend(["--debug", text(debug)]);
     }
+    more.extend(case.diff_arguments.iter().map(String::as_str));
     let run = diff(&built.build.old, &built.build.new, &built.target, &patch, &more)?;
     for note in &case.notes {
         run.says(note)?;

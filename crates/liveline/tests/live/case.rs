@@ -111,6 +111,8 @@ pub(crate) struct Case {
     pub(crate) strict: bool,
     /// Symbol (a trailing `*` stands for any end) and the verdict it must get.
     pub(crate) verdicts: Vec<(String, String)>,
+    /// What `diff` is given besides, split at `;`.
+    pub(crate) diff_arguments: Vec<String>,
     /// Words `diff` must say.
     pub(crate) notes: Vec<String>,
     /// The program is stripped, its twin given with `--debug`.
@@ -169,6 +171,7 @@ impl Case {
                 "refused" => case.goal = Goal::Refused(value.into()),
                 "nothing" => case.goal = Goal::Nothing,
                 "either" => case.goal = Goal::Either,
+                "diff" => case.diff_arguments = value.split(';').map(|word| word.trim().into()).collect(),
                 "note" => case.notes.push(value.into()),
                 "verdict" => {
                     let (symbol, verdict) =
