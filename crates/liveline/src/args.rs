@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (target unchanged), 2 usa
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a patch from a program's sources and a fix
+    Build(BuildArgs),
     /// Make a patch from two builds of a program
     Diff(DiffArgs),
     /// Show what a patch file holds
@@ -47,6 +50,64 @@ pub(crate) enum Command {
         /// Folder they are written to
         directory: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The sources are copied; the copy is built where it seems to lie at their own path, with recording \
+                        stand-ins for gcc, g++, clang, cc, c++, ld and rustc in PATH that add -ffunction-sections \
+                        -fdata-sections -g. Your tree and the system stay as they are. The old side is kept by content: \
+                        the next fix to the same sources compiles only its own files.\n\nExamples:\n  \
+                        liveline build --source redis-7.0.15 --fix CVE.patch --running /usr/bin/redis-server -- make -C src\n  \
+                        liveline build --old server-1.0 --new server-1.1 --running /srv/server -- sh -c './configure && make'\n  \
+                        liveline build --cargo --fix fix.patch --running target/release/server -- --release"
+)]
+pub(crate) struct BuildArgs {
+    /// Sources of the running program [default: the current folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "old")]
+    pub(crate) source: Option<PathBuf>,
+    /// The fix, as diff -u or git diff write it; may be given several times
+    #[arg(long, value_name = "FIX.patch", required_unless_present = "new", conflicts_with = "new")]
+    pub(crate) fix: Vec<PathBuf>,
+    /// Sources of the running program, where the fixed ones are given as a tree
+    #[arg(long, value_name = "DIR", requires = "new")]
+    pub(crate) old: Option<PathBuf>,
+    /// The fixed sources
+    #[arg(long, value_name = "DIR", requires = "old")]
+    pub(crate) new: Option<PathBuf>,
+    /// A cargo workspace: the words behind -- go to cargo build
+    #[arg(long)]
+    pub(crate) cargo: bool,
+    /// The program or shared library as it runs
+    #[arg(long, value_name = "ELF")]
+    pub(crate) running: PathBuf,
+    /// Its unstripped twin, where it is stripped
+    #[arg(long, value_name = "ELF")]
+    pub(crate) debug: Option<PathBuf>,
+    /// The path at which the running program was built, where that is not the sources' own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) built_at: Option<PathBuf>,
+    /// Which product of the build it is, by its path in the tree, where the name does not tell
+    #[arg(long, value_name = "PATH")]
+    pub(crate) product: Option<PathBuf>,
+    /// Name of the patch [default: the output file's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Version of the patch
+    #[arg(long, default_value = "1", value_name = "VERSION")]
+    pub(crate) version: String,
+    /// A patch that must be in the process first; may be given several times
+    #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]
+    pub(crate) requires: Vec<Requirement>,
+    /// The patch file to write [default: the fix's or the new tree's name, with .llp]
+    #[arg(short, long, value_name = "FILE.llp")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The command that builds, run in the sources
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "cargo")]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

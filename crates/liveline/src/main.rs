@@ -15,9 +15,14 @@ use crate::args::{Command, Liveline};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    // Under the name of a compiler, in a build that is recorded, it is one.
+    if let Some(code) = liveline_build::run_as_tool() {
+        return code;
+    }
     // clap ends the program itself on `--help` (0) and on a wrong command line (2).
     let line = Liveline::parse();
     let result = match line.command {
+        Command::Build(args) => commands::build::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Apply(args) => commands::change::apply(&args),

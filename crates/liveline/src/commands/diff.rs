@@ -28,25 +28,43 @@ pub(crate) fn run(args: &DiffArgs) -> Result {
         no_types: args.no_types,
     };
     let report = liveline_diff::diff(&request).map_err(|error| Failure::failed(error.to_string()))?;
+    deliver(&report, &args.output, args.json, (&request.name, &request.version), json!({}), || ())
+}
+
+/// Writes the patch of a comparison, if there is one, and says what came of it. `more` are further fields of the
+/// JSON, `before` prints what a person is to read first.
+pub(crate) fn deliver(
+    report: &Report,
+    output: &Path,
+    as_json: bool,
+    (name, version): (&str, &str),
+    more: serde_json::Value,
+    before: impl FnOnce(),
+) -> Result {
     let patch = if report.refused { None } else { report.patch.as_ref() };
     if let Some(patch) = patch {
         let bytes = patch.encode().map_err(|error| Failure::failed(error.to_string()))?;
-        write(&args.output, &bytes)?;
+        write(output, &bytes)?;
     }
-    if args.json {
-        print::json(&json!({
-            "patch": patch.map(|_| args.output.display().to_string()),
-            "name": request.name,
-            "version": request.version,
+    if as_json {
+        let mut value = json!({
+            "patch": patch.map(|_| output.display().to_string()),
+            "name": name,
+            "version": version,
             "refused": report.refused,
             "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
             "target": patch.map(|patch| &patch.meta.target),
             "verdicts": report.verdicts,
             "types": report.types,
             "notes": report.notes,
-        }))?;
+        });
+        if let (Some(value), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
+            value.extend(more);
+        }
+        print::json(&value)?;
     } else {
-        show(&report, args);
+        before();
+        show(report, output);
     }
     Ok(match patch {
         _ if report.refused => Code::Refused,
@@ -55,7 +73,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result {
     })
 }
 
-fn default_name(output: &Path) -> String {
+pub(crate) fn default_name(output: &Path) -> String {
     output.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
 }
 
@@ -75,7 +93,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
-fn show(report: &Report, args: &DiffArgs) {
+fn show(report: &Report, output: &Path) {
     if !report.verdicts.is_empty() {
         print::line(&verdict_table(&report.verdicts).trim_fmt());
     }
@@ -92,7 +110,7 @@ fn show(report: &Report, args: &DiffArgs) {
             let functions = print::count(patch.meta.functions.len(), "function");
             print::line(&format!(
                 "{}: replaces {functions} of {}",
-                args.output.display(),
+                output.display(),
                 patch.meta.target.file_name
             ));
         }

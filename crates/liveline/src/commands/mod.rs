@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod build;
 pub(crate) mod change;
 pub(crate) mod demo;
 pub(crate) mod diff;

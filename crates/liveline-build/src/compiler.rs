@@ -1,0 +1,34 @@
+//! Which compiler made a program: what `.comment` says.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use object::{Object, ObjectSection};
+
+use crate::BuildError;
+
+/// The compilers named in the `.comment` section of an object or program.
+pub(crate) fn comments(bytes: &[u8]) -> BTreeSet<String> {
+    let Ok(file) = object::File::parse(bytes) else { return BTreeSet::new() };
+    let Some(data) = file.section_by_name(".comment").and_then(|section| section.uncompressed_data().ok())
+    else {
+        return BTreeSet::new();
+    };
+    let texts = data.split(|byte| *byte == 0).filter(|text| !text.is_empty());
+    texts
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .filter(|text| !text.starts_with("Linker:"))
+        .collect()
+}
+
+/// Refuses a build by compilers that none of the running program was made by. A program that names none passes: the
+/// comparison of its code decides.
+pub(crate) fn check(running: &Path, built: &BTreeSet<String>) -> Result<(), BuildError> {
+    let bytes = std::fs::read(running).map_err(|source| BuildError::Read { path: running.into(), source })?;
+    let there = comments(&bytes);
+    if there.is_empty() || built.is_empty() || built.iter().any(|own| there.contains(own)) {
+        return Ok(());
+    }
+    let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+    Err(BuildError::OtherCompiler { running: list(&there), built: list(built) })
+}

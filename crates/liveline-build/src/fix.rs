@@ -1,0 +1,150 @@
+//! The change: a patch file, or another tree.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::BuildError;
+use crate::tree::{self, Manifest};
+
+/// What makes the new side of the old.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Patches as `diff -u` or `git diff` write them, in this order.
+    Fixes(Vec<PathBuf>),
+    /// The tree as it should be.
+    Tree(PathBuf),
+}
+
+/// Makes `copy`, which holds `old` sources and perhaps products, the new side. The files that differ.
+pub(crate) fn apply(
+    change: &Change,
+    old: &Manifest,
+    copy: &Path,
+    cargo: bool,
+) -> Result<BTreeSet<PathBuf>, BuildError> {
+    let touched = match change {
+        Change::Fixes(fixes) => {
+            for fix in fixes {
+                patch(fix, copy)?;
+            }
+            differing(old, |path| tree::manifest_entry(copy, path), fixes_touch(fixes, copy)?)?
+        }
+        Change::Tree(tree) => {
+            let new = tree::manifest(tree, cargo)?;
+            take_over(old, &new, tree, copy)?
+        }
+    };
+    if touched.is_empty() { Err(BuildError::SameTrees) } else { Ok(touched) }
+}
+
+fn differing(
+    old: &Manifest,
+    now: impl Fn(&Path) -> Option<String>,
+    candidates: BTreeSet<PathBuf>,
+) -> Result<BTreeSet<PathBuf>, BuildError> {
+    Ok(candidates.into_iter().filter(|path| old.get(path).cloned() != now(path)).collect())
+}
+
+/// Brings the sources of `new` into `copy`. Only what differs is written, with the time of now, so that `make` sees it.
+fn take_over(
+    old: &Manifest,
+    new: &Manifest,
+    from: &Path,
+    copy: &Path,
+) -> Result<BTreeSet<PathBuf>, BuildError> {
+    let mut touched = BTreeSet::new();
+    for (path, text) in new {
+        if old.get(path) == Some(text) {
+            continue;
+        }
+        let (source, target) = (from.join(path), copy.join(path));
+        let failed = |source| BuildError::Copy { path: target.clone(), source };
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let _ = fs::remove_file(&target);
+        if text.starts_with("->") {
+            let link = fs::read_link(&source).map_err(failed)?;
+            std::os::unix::fs::symlink(link, &target).map_err(failed)?;
+        } else {
+            // A new file has the time of now.
+            fs::copy(&source, &target).map_err(failed)?;
+        }
+        touched.insert(path.clone());
+    }
+    for path in old.keys().filter(|path| !new.contains_key(*path)) {
+        let _ = fs::remove_file(copy.join(path));
+        touched.insert(path.clone());
+    }
+    // What an earlier build left in either tree is no source.
+    touched.retain(|path| !is_derived(path));
+    Ok(touched)
+}
+
+fn is_derived(path: &Path) -> bool {
+    path.extension().is_some_and(|end| ["o", "a", "lo", "la", "so", "d"].iter().any(|own| end == *own))
+}
+
+/// The files a patch names that are there now or were.
+fn fixes_touch(fixes: &[PathBuf], copy: &Path) -> Result<BTreeSet<PathBuf>, BuildError> {
+    let mut out = BTreeSet::new();
+    for fix in fixes {
+        let text = read(fix)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            let rest = line.strip_prefix("--- ").or_else(|| line.strip_prefix("+++ "));
+            let rest = rest
+                .or_else(|| line.strip_prefix("rename from "))
+                .or_else(|| line.strip_prefix("rename to "));
+            let Some(rest) = rest else { continue };
+            let name = rest.split('\t').next().unwrap_or(rest).trim().trim_matches('"');
+            let path = Path::new(name);
+            // With and without what -p1 strips: who is not there is dropped by the comparison.
+            out.insert(path.to_owned());
+            let parts: Vec<_> = path.components().collect();
+            for strip in 1..parts.len().min(4) {
+                out.insert(parts[strip..].iter().collect());
+            }
+        }
+    }
+    out.retain(|path| path.is_relative() && !copy.join(path).is_dir());
+    Ok(out)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|source| BuildError::Read { path: path.into(), source })
+}
+
+/// Applies one patch with as many leading folders stripped as fits, wholly or not at all.
+fn patch(fix: &Path, tree: &Path) -> Result<(), BuildError> {
+    read(fix)?;
+    let fix = fs::canonicalize(fix).map_err(|source| BuildError::Read { path: fix.into(), source })?;
+    let run = |strip: usize, dry: bool| {
+        let mut command = Command::new("patch");
+        command.args(["--batch", "--forward", "--no-backup-if-mismatch", &format!("-p{strip}"), "-i"]);
+        command.arg(&fix).current_dir(tree).stdin(Stdio::null()).env("LC_ALL", "C");
+        // A file that is shared with another tree by a hard link must not be written in place.
+        if dry {
+            command.arg("--dry-run");
+        }
+        command.output().map_err(|source| BuildError::Tool { tool: "patch".into(), source })
+    };
+    let mut said = None;
+    for strip in [1, 0, 2, 3] {
+        let dry = run(strip, true)?;
+        let text = String::from_utf8_lossy(&dry.stdout).into_owned();
+        if dry.status.success() {
+            let done = run(strip, false)?;
+            if done.status.success() {
+                return Ok(());
+            }
+            return Err(BuildError::Fix { fix, said: String::from_utf8_lossy(&done.stdout).into_owned() });
+        }
+        // The most telling answer is that of a strip level at which files were found.
+        if said.is_none() || (text.contains("FAILED") || text.contains("previously applied")) && strip != 1 {
+            said = Some(text + &String::from_utf8_lossy(&dry.stderr));
+        }
+    }
+    Err(BuildError::Fix { fix, said: said.unwrap_or_default() })
+}

@@ -1,0 +1,279 @@
+//! Makes a patch from what people have: a source tree and a fix, two trees, a cargo workspace.
+//!
+//! [`build`] copies the running program's sources, builds the copy where it seems to lie at the tree's own path, with
+//! [shims](run_as_tool) in front of compilers and linkers that add `-ffunction-sections -fdata-sections -g` and record what
+//! really went into each link; makes the new side from it, compiling only what the change touches; and hands the objects
+//! of both sides to `liveline-diff`, which proves that the old ones are the running program.
+#![forbid(unsafe_code)]
+
+mod command;
+mod compiler;
+mod explain;
+mod fix;
+mod record;
+mod run;
+mod shim;
+mod side;
+mod stage;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use liveline_diff::{DiffError, Report};
+use liveline_patch::Requirement;
+
+pub use explain::{Difference, Fate, Touched};
+pub use fix::Change;
+pub use shim::run as run_as_tool;
+
+use crate::side::{Plan, Side};
+
+/// What to make a patch from.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Sources of the running program.
+    pub source: PathBuf,
+    /// What makes the new side of it.
+    pub change: Change,
+    /// The path the program was built at, if not that of [`Self::source`].
+    pub built_at: Option<PathBuf>,
+    /// The command that builds, run in the tree.
+    pub command: Vec<OsString>,
+    /// A cargo workspace: its `target` folder is no source.
+    pub cargo: bool,
+    /// The program or library as it runs.
+    pub running: PathBuf,
+    /// Its unstripped twin, where it is stripped.
+    pub debug: Option<PathBuf>,
+    /// Which product of the build it is, by the end of its path, where the name doesn't tell.
+    pub product: Option<PathBuf>,
+    /// Where old sides are kept.
+    pub cache: PathBuf,
+    /// Name of the patch.
+    pub name: String,
+    /// Version of the patch.
+    pub version: String,
+    /// Patches that must be there before it.
+    pub requires: Vec<Requirement>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Made {
+    /// The comparison, and the patch.
+    pub report: Report,
+    /// Files of the tree that the change touches, with what became of them.
+    pub touched: Vec<Touched>,
+    /// Objects that differ although nothing they were made from does: the build is not deterministic there.
+    pub unstable: Vec<Difference>,
+    /// Compilations on the old side; none if it was taken from the cache.
+    pub compiled_old: Option<usize>,
+    /// Compilations on the new side.
+    pub compiled_new: usize,
+    /// The product that was compared, from the root of the tree.
+    pub product: PathBuf,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// The tree is being copied.
+    Copying,
+    /// A side is being built.
+    Building {
+        /// `old` or `new`.
+        side: &'static str,
+        /// Steps of compilers and linkers that are done.
+        steps: usize,
+    },
+    /// A side has been built, or could not be.
+    Built {
+        /// `old` or `new`.
+        side: &'static str,
+        /// Steps of compilers and linkers.
+        steps: usize,
+    },
+    /// Both sides are being compared.
+    Comparing,
+}
+
+/// The objects of one side of a product.
+#[derive(Debug)]
+pub(crate) struct Product {
+    pub(crate) objects: PathBuf,
+    pub(crate) count: usize,
+    pub(crate) comments: BTreeSet<String>,
+}
+
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file or folder could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A copy could not be made.
+    #[error("cannot write {path}: {source}")]
+    Copy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program could not be run.
+    #[error("cannot run {tool}: {source}")]
+    Tool {
+        /// Which.
+        tool: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No command was given.
+    #[error("no build command was given")]
+    NoCommand,
+    /// A patch does not fit the sources.
+    #[error("{fix} does not apply to these sources:\n{said}")]
+    Fix {
+        /// Which.
+        fix: PathBuf,
+        /// What `patch` said.
+        said: String,
+    },
+    /// The two sides have the same sources.
+    #[error("the change touches nothing: both sides have the same sources")]
+    SameTrees,
+    /// The build failed.
+    #[error("the build of the {side} side failed ({status}); its last words, from {log}:\n{tail}")]
+    Build {
+        /// `old` or `new`.
+        side: &'static str,
+        /// How it ended.
+        status: String,
+        /// The end of its output.
+        tail: String,
+        /// All of its output.
+        log: PathBuf,
+        /// There is no disk space left.
+        full: bool,
+    },
+    /// Nothing was seen of the build.
+    #[error("the build ran {compiled} compilations and no link that could be recorded (its output: {log})")]
+    NothingLinked {
+        /// Compilations that were seen.
+        compiled: usize,
+        /// Its output.
+        log: PathBuf,
+    },
+    /// The build made several things, or none, that the running program could be.
+    #[error("which product of the build {running} is cannot be told; it made: {}", .products.join(", "))]
+    WhichProduct {
+        /// The running program.
+        running: PathBuf,
+        /// What it could be.
+        products: Vec<String>,
+    },
+    /// The new side lacks it.
+    #[error("the new side did not link {product} (its output: {log})")]
+    NotLinkedAgain {
+        /// Which.
+        product: String,
+        /// The new side's output.
+        log: PathBuf,
+    },
+    /// The new build leaves out a file that the old one compiled.
+    #[error("{path} is part of the change and of the old build, but the new build did not compile it")]
+    NotCompiled {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Another compiler.
+    #[error("the running program was made by {running}; this build was made by {built}")]
+    OtherCompiler {
+        /// What the program's `.comment` says.
+        running: String,
+        /// What the objects' say.
+        built: String,
+    },
+    /// An archive is damaged.
+    #[error("{path} is not a readable archive: {reason}")]
+    Archive {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The comparison could not be made.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+}
+
+/// Builds both sides and compares them. Nothing is written to the user's tree, nor to the system.
+pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
+    if request.command.is_empty() {
+        return Err(BuildError::NoCommand);
+    }
+    let canonical =
+        |path: &Path| path.canonicalize().map_err(|source| BuildError::Read { path: path.into(), source });
+    let source = canonical(&request.source)?;
+    canonical(&request.running)?;
+    let plan = Plan {
+        source: &source,
+        place: request.built_at.as_deref().unwrap_or(&source),
+        command: &request.command,
+        cargo: request.cargo,
+        cache: &request.cache,
+    };
+    let old = plan.old(progress)?;
+    // Before the new side is built: what is wrong with the old one needs no waiting.
+    let link = stage::choose(&plan, &old, &request.running, request.product.as_deref())?;
+    let work = tempfile::Builder::new()
+        .prefix("new-")
+        .tempdir_in(&request.cache)
+        .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
+    let before = stage::stage(&plan, &old, link, &work.path().join("objects-old"))?;
+    compiler::check(&request.running, &before.comments)?;
+    let (new, touched) = match plan.new_side(&old, &request.change, work.path(), progress) {
+        Ok(made) => made,
+        Err(error) => {
+            // Its log is named in the message.
+            if matches!(error, BuildError::Build { .. }) {
+                let _ = work.keep();
+            }
+            return Err(error);
+        }
+    };
+    let again = stage::counterpart(&plan, &old, link, &new)?;
+    let after = stage::stage(&plan, &new, again, &work.path().join("objects-new"))?;
+    progress(Progress::Comparing);
+    let report = liveline_diff::diff(&liveline_diff::Request {
+        old: before.objects,
+        new: after.objects,
+        target: request.running.clone(),
+        debug: request.debug.clone(),
+        name: request.name.clone(),
+        version: request.version.clone(),
+        requires: request.requires.clone(),
+    })?;
+    Ok(Made {
+        report,
+        touched: explain::touched(&plan, &old, &new, &touched),
+        unstable: explain::unstable(&plan, &old, &new, &touched),
+        compiled_old: (!old.cached).then(|| old.compiles().count()),
+        compiled_new: new.compiles().count(),
+        product: plan.relative(&link.output, &old.tree).unwrap_or_default(),
+    })
+}
+
+impl Side {
+    /// Where a file of the tree lies in this side's copy.
+    pub(crate) fn file(&self, relative: &Path) -> PathBuf {
+        self.tree.join(relative)
+    }
+}

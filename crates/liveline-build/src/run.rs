@@ -1,0 +1,198 @@
+//! Running a build where its tree seems to lie at its own path, with the shims in front of the compilers.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::{BuildError, Progress, record, shim};
+
+/// Puts a copy in the place of the tree, in a mount namespace of its own, and runs the command there.
+const ENTER: &str = r#"mount --bind "$1" "$2" && cd "$3" && shift 3 && exec "$@""#;
+
+/// A build of one side.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    /// The copy that is built.
+    pub(crate) copy: &'a Path,
+    /// Where it must seem to lie.
+    pub(crate) place: &'a Path,
+    /// The command.
+    pub(crate) command: &'a [OsString],
+    /// Where events go.
+    pub(crate) record: &'a Path,
+    /// Where the build's own words go.
+    pub(crate) log: &'a Path,
+    /// The shims.
+    pub(crate) shims: &'a Path,
+    /// `old` or `new`, for people.
+    pub(crate) side: &'static str,
+    /// Seconds since 1970 that builds are to take for now.
+    pub(crate) epoch: u64,
+}
+
+impl Run<'_> {
+    /// Runs the build to its end.
+    pub(crate) fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), BuildError> {
+        fs::create_dir_all(self.record)
+            .map_err(|source| BuildError::Copy { path: self.record.into(), source })?;
+        let log = fs::File::create(self.log)
+            .map_err(|source| BuildError::Copy { path: self.log.into(), source })?;
+        let again = log.try_clone().map_err(|source| BuildError::Copy { path: self.log.into(), source })?;
+        let mut command = self.placed()?;
+        self.environment(&mut command);
+        command.stdin(Stdio::null()).stdout(log).stderr(again);
+        let tool = self.command.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut child = command.spawn().map_err(|source| BuildError::Tool { tool, source })?;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) => {
+                    progress(Progress::Building { side: self.side, steps: record::count(self.record) });
+                    thread::sleep(Duration::from_millis(100));
+                }
+                Err(source) => return Err(BuildError::Tool { tool: "the build".into(), source }),
+            }
+        };
+        progress(Progress::Built { side: self.side, steps: record::count(self.record) });
+        if status.success() {
+            return Ok(());
+        }
+        Err(BuildError::Build {
+            side: self.side,
+            status: status.to_string(),
+            tail: tail(self.log),
+            log: self.log.into(),
+            full: is_full(self.copy),
+        })
+    }
+
+    /// The command in a namespace where the copy lies at the tree's path, or else in the copy itself.
+    fn placed(&self) -> Result<Command, BuildError> {
+        for user in [false, true] {
+            let mut unshare = Command::new("unshare");
+            unshare.arg("--mount");
+            if user {
+                unshare.arg("--map-root-user");
+            }
+            unshare.args(["--", "sh", "-c", ENTER, "sh"]);
+            unshare.arg(self.copy).arg(self.place).arg(self.place);
+            let works = Command::new(unshare.get_program())
+                .args(unshare.get_args())
+                .arg("true")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success());
+            if works {
+                unshare.args(self.command);
+                return Ok(unshare);
+            }
+        }
+        let [program, words @ ..] = self.command else { return Err(BuildError::NoCommand) };
+        let mut plain = Command::new(program);
+        let mut map = OsString::from("-ffile-prefix-map=");
+        map.push(self.copy);
+        map.push("=");
+        map.push(self.place);
+        plain.args(words).current_dir(self.copy).env(shim::MAP, map);
+        Ok(plain)
+    }
+
+    fn environment(&self, command: &mut Command) {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+        let mut all = vec![self.shims.to_owned()];
+        all.extend(std::env::split_paths(&path));
+        if let Ok(path) = std::env::join_paths(all) {
+            command.env("PATH", path);
+        }
+        command.env(record::RECORD, self.record).env(shim::SHIMS, self.shims);
+        command
+            .env("RUSTC_WRAPPER", self.shims.join(shim::RUSTC_WRAPPER))
+            .env_remove("RUSTC_WORKSPACE_WRAPPER");
+        // A compiler cache would answer without a compiler; a distributed one would ask another machine's.
+        command.env("CCACHE_DISABLE", "1").env("SCCACHE_DISABLE", "1").env("DISTCC_HOSTS", "localhost");
+        if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
+            command.env("SOURCE_DATE_EPOCH", self.epoch.to_string());
+        }
+        for name in ["CC", "CXX", "LD", "HOSTCC", "RUSTC"] {
+            if let Some(value) = std::env::var_os(name).and_then(|value| self.through_shim(&value)) {
+                command.env(name, value);
+            }
+        }
+    }
+
+    /// `CC=/usr/bin/gcc-12 -m64` with the shim in its place.
+    fn through_shim(&self, value: &OsStr) -> Option<OsString> {
+        let text = value.to_str()?;
+        let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let name = Path::new(program).file_name()?;
+        let shim = self.shims.join(name);
+        if !shim.exists() {
+            return None;
+        }
+        let mut out = shim.into_os_string();
+        if !rest.is_empty() {
+            out.push(" ");
+            out.push(rest);
+        }
+        Some(out)
+    }
+}
+
+/// Makes the folder of shims: this program under the name of each compiler and linker in PATH.
+pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Copy { path: folder.into(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let own = std::env::current_exe().map_err(failed)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut names: Vec<OsString> = vec![shim::RUSTC_WRAPPER.into()];
+    for place in std::env::split_paths(&path) {
+        let Ok(entries) = fs::read_dir(&place) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let runs = fs::metadata(entry.path()).is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
+            if runs && name.to_str().is_some_and(shim::is_tool) {
+                names.push(name);
+            }
+        }
+    }
+    // gcc asks for this one wherever its linker comes from.
+    names.push("ld".into());
+    names.push("ld.lld".into());
+    for name in names {
+        let link = folder.join(name);
+        if fs::read_link(&link).is_ok_and(|target| target == own) {
+            continue;
+        }
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&own, &link).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The end of a log.
+fn tail(log: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = fs::File::open(log) {
+        let _ = file.read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Whether a file system has no room left, for the hint.
+fn is_full(folder: &Path) -> bool {
+    let Ok(mut file) = tempfile::tempfile_in(folder) else { return true };
+    std::io::Write::write_all(&mut file, &[1; 65536]).is_err()
+}
+
+/// Folders and files of one side.
+pub(crate) fn side_files(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    (folder.join("tree"), folder.join("record"), folder.join("log"))
+}

@@ -1,0 +1,267 @@
+//! The two sides: the old one built once and kept by content, the new one made of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::fix::{self, Change};
+use crate::record::{self, Compile, Event, Link};
+use crate::run::{Run, make_shims, side_files};
+use crate::tree::{self, Manifest};
+use crate::{BuildError, Progress};
+
+/// What both sides share.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// The running program's sources.
+    pub(crate) source: &'a Path,
+    /// Where the tree must seem to lie: [`Self::source`], unless the program was built elsewhere.
+    pub(crate) place: &'a Path,
+    pub(crate) command: &'a [OsString],
+    pub(crate) cargo: bool,
+    pub(crate) cache: &'a Path,
+}
+
+/// One side, built.
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// The copy that was built.
+    pub(crate) tree: PathBuf,
+    pub(crate) record: PathBuf,
+    pub(crate) events: Vec<Event>,
+    pub(crate) log: PathBuf,
+    /// Taken from the cache.
+    pub(crate) cached: bool,
+    pub(crate) manifest: Manifest,
+}
+
+impl Side {
+    pub(crate) fn compiles(&self) -> impl Iterator<Item = &Compile> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Compile(compile) => Some(compile),
+            Event::Link(_) => None,
+        })
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Link(link) => Some(link),
+            Event::Compile(_) => None,
+        })
+    }
+}
+
+impl Plan<'_> {
+    /// Builds the old side, or takes it from the cache.
+    pub(crate) fn old(&self, progress: &mut dyn FnMut(Progress)) -> Result<Side, BuildError> {
+        let manifest = tree::manifest(self.source, self.cargo)?;
+        let folder = self.cache.join(self.key(&manifest));
+        let made = |source: std::io::Error| BuildError::Copy { path: folder.clone(), source };
+        let cached = folder.exists();
+        if !cached {
+            fs::create_dir_all(self.cache).map_err(made)?;
+            // Under its name only once it is whole: a build that is killed leaves nothing to be mistaken for one.
+            let part = tempfile::Builder::new().prefix("part-").tempdir_in(self.cache).map_err(made)?;
+            let (copy, record, log) = side_files(part.path());
+            progress(Progress::Copying);
+            tree::copy(self.source, &copy, self.cargo)?;
+            tree::remove_products(self.source, &copy, self.cargo)?;
+            self.run(&copy, &record, &log, "old", &manifest, progress)?;
+            let part = part.keep();
+            if let Err(error) = fs::rename(&part, &folder) {
+                let _ = fs::remove_dir_all(&part);
+                if !folder.exists() {
+                    return Err(made(error));
+                }
+            }
+        }
+        let (tree, record, log) = side_files(&folder);
+        Ok(Side { events: read(&record)?, tree, record, log, cached, manifest })
+    }
+
+    /// Makes the new side in `folder` from the old one: only what the change touches is compiled.
+    pub(crate) fn new_side(
+        &self,
+        old: &Side,
+        change: &Change,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Side, BTreeSet<PathBuf>), BuildError> {
+        let (copy, record, log) = side_files(folder);
+        progress(Progress::Copying);
+        tree::copy(&old.tree, &copy, false)?;
+        let touched = fix::apply(change, &old.manifest, &copy, self.cargo)?;
+        let incremental = !touched.iter().any(|path| describes_build(path));
+        if incremental {
+            self.make_stale(old, &copy, &touched);
+            self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
+            let side = self.side(copy, record, log)?;
+            if self.missed(old, &side, &touched).is_none() {
+                return Ok((side, touched));
+            }
+        }
+        // The build did not see the change by itself, or the change is to the build: all of it, then.
+        let folder = folder.join("whole");
+        let (copy, record, log) = side_files(&folder);
+        tree::copy(self.source, &copy, self.cargo)?;
+        tree::remove_products(self.source, &copy, self.cargo)?;
+        fix::apply(change, &old.manifest, &copy, self.cargo)?;
+        self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
+        let side = self.side(copy, record, log)?;
+        match self.missed(old, &side, &touched) {
+            None => Ok((side, touched)),
+            Some(path) => Err(BuildError::NotCompiled { path }),
+        }
+    }
+
+    fn side(&self, tree: PathBuf, record: PathBuf, log: PathBuf) -> Result<Side, BuildError> {
+        Ok(Side { events: read(&record)?, tree, record, log, cached: false, manifest: Manifest::new() })
+    }
+
+    fn run(
+        &self,
+        copy: &Path,
+        record: &Path,
+        log: &Path,
+        side: &'static str,
+        manifest: &Manifest,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), BuildError> {
+        let shims = self.cache.join("shims");
+        make_shims(&shims)?;
+        let newest = manifest
+            .keys()
+            .filter_map(|path| fs::symlink_metadata(self.source.join(path)).ok()?.modified().ok());
+        let epoch = newest
+            .max()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .map_or(0, |since| since.as_secs());
+        Run { copy, place: self.place, command: self.command, record, log, shims: &shims, side, epoch }
+            .run(progress)
+    }
+
+    /// A path of the build, in a copy.
+    pub(crate) fn in_copy(&self, path: &OsString, copy: &Path) -> Option<PathBuf> {
+        let path = Path::new(path);
+        path.strip_prefix(self.place).or_else(|_| path.strip_prefix(copy)).ok().map(|inner| copy.join(inner))
+    }
+
+    /// A path of the build, from the root of the tree.
+    pub(crate) fn relative(&self, path: &OsString, copy: &Path) -> Option<PathBuf> {
+        let path = Path::new(path);
+        path.strip_prefix(self.place).or_else(|_| path.strip_prefix(copy)).ok().map(Path::to_owned)
+    }
+
+    /// Removes products that the change makes stale, whatever the build itself knows of headers, and all that was linked,
+    /// so that each link is recorded again.
+    fn make_stale(&self, old: &Side, copy: &Path, touched: &BTreeSet<PathBuf>) {
+        for event in &old.events {
+            let output = match event {
+                Event::Link(link) => &link.output,
+                // cargo knows its own sources, and keeps fingerprints.
+                Event::Compile(compile) if is_rustc(compile) => continue,
+                Event::Compile(compile) => {
+                    if compile.depends.as_ref().is_some_and(|files| !self.meets(files, &old.tree, touched)) {
+                        continue;
+                    }
+                    &compile.output
+                }
+            };
+            if let Some(path) = self.in_copy(output, copy) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn meets(&self, files: &[OsString], copy: &Path, touched: &BTreeSet<PathBuf>) -> bool {
+        files.iter().any(|file| self.relative(file, copy).is_some_and(|path| touched.contains(&path)))
+    }
+
+    /// A touched file that the old build compiled and the new one did not.
+    fn missed(&self, old: &Side, new: &Side, touched: &BTreeSet<PathBuf>) -> Option<PathBuf> {
+        let read = |side: &Side| -> BTreeSet<PathBuf> {
+            let files = side.compiles().filter_map(|compile| compile.depends.as_ref()).flatten();
+            files.filter_map(|file| self.relative(file, &side.tree)).collect()
+        };
+        let (before, after) = (read(old), read(new));
+        let there = |path: &&PathBuf| new.tree.join(path).exists();
+        touched.iter().filter(there).find(|path| before.contains(*path) && !after.contains(*path)).cloned()
+    }
+
+    /// What the old side is kept by: everything that could make another one.
+    fn key(&self, manifest: &Manifest) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        };
+        add(env!("CARGO_PKG_VERSION").as_bytes());
+        add(self.place.as_os_str().as_bytes());
+        for word in self.command {
+            add(word.as_bytes());
+        }
+        for (path, text) in manifest {
+            add(path.as_os_str().as_bytes());
+            add(text.as_bytes());
+        }
+        for name in [
+            "PATH",
+            "CC",
+            "CXX",
+            "LD",
+            "CFLAGS",
+            "CXXFLAGS",
+            "CPPFLAGS",
+            "LDFLAGS",
+            "MAKEFLAGS",
+            "RUSTFLAGS",
+            "SOURCE_DATE_EPOCH",
+            "CARGO_BUILD_TARGET",
+            "RUSTUP_TOOLCHAIN",
+        ] {
+            add(std::env::var_os(name).unwrap_or_default().as_bytes());
+        }
+        for (tool, stamp) in compilers() {
+            add(tool.as_bytes());
+            add(&stamp.to_le_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+/// The compilers in PATH, each with the time it was installed.
+fn compilers() -> BTreeMap<OsString, u128> {
+    let mut out = BTreeMap::new();
+    for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
+        for name in ["cc", "c++", "gcc", "g++", "clang", "clang++", "ld", "as", "rustc"] {
+            let file = folder.join(name);
+            if let Ok(time) = fs::metadata(&file).and_then(|m| m.modified()) {
+                let since = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+                out.insert(file.into_os_string(), since);
+            }
+        }
+    }
+    out
+}
+
+fn is_rustc(compile: &Compile) -> bool {
+    Path::new(&compile.output).extension().is_some_and(|end| end == "d")
+}
+
+fn read(record: &Path) -> Result<Vec<Event>, BuildError> {
+    record::read(record).map_err(|source| BuildError::Read { path: record.into(), source })
+}
+
+/// Whether a file tells how to build rather than what: then nothing of an earlier build may be kept.
+pub(crate) fn describes_build(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let end = path.extension().map(|end| end.to_string_lossy().into_owned()).unwrap_or_default();
+    name.starts_with("makefile")
+        || name.starts_with("gnumakefile")
+        || name.starts_with("configure")
+        || ["cmakelists.txt", "meson.build", "meson_options.txt", "sconstruct", "build.ninja", "rules"]
+            .contains(&&*name)
+        || ["mk", "am", "ac", "m4", "cmake", "in"].contains(&&*end)
+}

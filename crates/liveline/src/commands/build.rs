@@ -1,0 +1,187 @@
+//! `build`: a patch from sources and a fix.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use liveline_build::{BuildError, Change, Difference, Fate, Made, Progress, Request, Touched};
+use serde_json::json;
+
+use super::diff;
+use crate::args::BuildArgs;
+use crate::failure::{Code, Failure, Result};
+use crate::print;
+
+pub(crate) fn run(args: &BuildArgs) -> Result {
+    let output = args.output.clone().unwrap_or_else(|| default_output(args));
+    let source = args.old.clone().or_else(|| args.source.clone()).unwrap_or_else(|| ".".into());
+    let change = match &args.new {
+        Some(tree) => Change::Tree(tree.clone()),
+        None => Change::Fixes(args.fix.clone()),
+    };
+    let mut command: Vec<OsString> = Vec::new();
+    if args.cargo {
+        command.extend(["cargo".into(), "build".into()]);
+    }
+    command.extend(args.command.iter().cloned());
+    let request = Request {
+        source,
+        change,
+        built_at: args.built_at.clone(),
+        command,
+        cargo: args.cargo,
+        running: args.running.clone(),
+        debug: args.debug.clone(),
+        product: args.product.clone(),
+        cache: cache()?,
+        name: args.name.clone().unwrap_or_else(|| diff::default_name(&output)),
+        version: args.version.clone(),
+        requires: args.requires.clone(),
+    };
+    let mut bar = Bar::new();
+    let made = liveline_build::build(&request, &mut |progress| bar.show(progress));
+    bar.clear();
+    let made = match made {
+        Ok(made) => made,
+        Err(BuildError::SameTrees) => {
+            print::line("nothing to do: both sides have the same sources");
+            return Ok(Code::Nothing);
+        }
+        Err(error) => return Err(explain(error, &request)),
+    };
+    let more = json!({
+        "product": made.product,
+        "touched": made.touched,
+        "unstable": made.unstable,
+        "compiled_old": made.compiled_old,
+        "compiled_new": made.compiled_new,
+    });
+    diff::deliver(&made.report, &output, args.json, (&request.name, &request.version), more, || show(&made))
+}
+
+/// Where old sides are kept: `$LIVELINE_CACHE`, `$XDG_CACHE_HOME/liveline` or `~/.cache/liveline`.
+fn cache() -> std::result::Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("LIVELINE_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("liveline")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/liveline")))
+        .ok_or_else(|| {
+            Failure::failed("no place for the cache: HOME is not set").hint("set LIVELINE_CACHE to a folder")
+        })?;
+    let folder = folder.join("build");
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    folder.canonicalize().map_err(|error| Failure::file(&folder, error))
+}
+
+fn default_output(args: &BuildArgs) -> PathBuf {
+    let from = args.new.as_deref().or(args.fix.first().map(PathBuf::as_path)).unwrap_or(Path::new("fix"));
+    let stem = if args.new.is_some() { from.file_name() } else { from.file_stem() };
+    // A patch's name has an alphabet of its own.
+    let name: String = stem
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_else(|| "fix".into())
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._+~:-".contains(c) { c } else { '-' })
+        .collect();
+    format!("{}.llp", name.trim_start_matches(['.', '-'])).into()
+}
+
+fn show(made: &Made) {
+    let old = match made.compiled_old {
+        Some(count) => format!("{} compiled", print::count(count, "file")),
+        None => "as built before".into(),
+    };
+    print::line(&format!(
+        "{}: old side {old}, new side {} compiled",
+        made.product.display(),
+        print::count(made.compiled_new, "file")
+    ));
+    for touched in &made.touched {
+        if let Some(words) = fate(touched) {
+            print::line(&format!("note: {} {words}", touched.path.display()));
+        }
+    }
+    for difference in &made.unstable {
+        print::line(&format!("note: {}", unstable(difference)));
+    }
+}
+
+fn fate(touched: &Touched) -> Option<&'static str> {
+    match touched.fate {
+        Fate::Compiled => None,
+        Fate::BuildFile => Some("tells how to build: both sides were built wholly, and compared"),
+        Fate::NotCarried => Some(
+            "is part of the fix and no compiled source: a live patch does not carry it; install it yourself",
+        ),
+    }
+}
+
+fn unstable(difference: &Difference) -> String {
+    let object = difference.object.display();
+    if difference.generated.is_empty() {
+        return format!(
+            "{object} comes out different from the same sources: its compiler puts in something of the moment"
+        );
+    }
+    let files: Vec<String> = difference.generated.iter().map(|path| path.display().to_string()).collect();
+    format!("{object} differs because the build generates {} anew each time", files.join(", "))
+}
+
+/// An error with what to do next.
+fn explain(error: BuildError, request: &Request) -> Failure {
+    let words = error.to_string();
+    let refused = |hint: &str| Failure::new(Code::Refused, words.clone()).hint(hint);
+    match error {
+        BuildError::Fix { .. } => {
+            Failure::failed(words.trim_end()).hint("the sources must be those of the running program, without the fix")
+        }
+        BuildError::Build { full: true, .. } => Failure::failed(words).hint("the disk is full"),
+        BuildError::Build { .. } => {
+            Failure::failed(words).hint("the command must build the sources as they are, run in their top folder")
+        }
+        BuildError::NothingLinked { .. } => Failure::failed(words).hint(
+            "compilers are found by the names gcc, g++, clang, cc, c++, ld and rustc in PATH or CC/CXX; a tree that was \
+             configured before names them by absolute paths: configure it in the command, e.g. -- sh -c './configure && make'",
+        ),
+        BuildError::WhichProduct { .. } => Failure::failed(words).hint("name it with --product PATH"),
+        BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
+        BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),
+        BuildError::Read { ref path, .. } if *path == request.running => {
+            Failure::failed(words).hint("--running names the program's file")
+        }
+        BuildError::Copy { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Failure::failed(words).hint("the cache is in $LIVELINE_CACHE or ~/.cache/liveline; its folders may be removed")
+        }
+        _ => Failure::failed(words),
+    }
+}
+
+/// One line on a terminal that tells how far it is.
+struct Bar {
+    terminal: bool,
+}
+
+impl Bar {
+    fn new() -> Self {
+        Bar { terminal: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if !self.terminal {
+            return;
+        }
+        let words = match progress {
+            Progress::Copying => "copying the sources".to_owned(),
+            Progress::Building { side, steps } => format!("building the {side} side: {steps} steps"),
+            Progress::Built { side, steps } => format!("built the {side} side: {steps} steps"),
+            Progress::Comparing => "comparing".to_owned(),
+        };
+        let _ = write!(std::io::stderr(), "\r\x1b[K{words}");
+    }
+
+    fn clear(&mut self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
