@@ -58,6 +58,10 @@ pub struct Request {
     pub version: String,
     /// Patches that must be there before it.
     pub requires: Vec<Requirement>,
+    /// Types whose changed layout is accepted.
+    pub assume: Vec<String>,
+    /// Objects without debug information are accepted.
+    pub no_types: bool,
 }
 
 /// What came of it.
@@ -260,6 +264,8 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         name: request.name.clone(),
         version: request.version.clone(),
         requires: request.requires.clone(),
+        assume: request.assume.clone(),
+        no_types: request.no_types,
     })?;
     Ok(Made {
         report,

@@ -10,8 +10,9 @@ use liveline_patch::Requirement;
 /// Live-line maintenance for software: repairs a running program in place, while it serves, and takes the
 /// change back.
 ///
-/// A patch is made from two builds of a program (`liveline diff`) and put into its running processes
-/// (`liveline apply`), which need no preparation. `liveline demo` shows it all in half a minute.
+/// A patch is made from sources and a fix (`liveline build`) or from two builds of a program (`liveline diff`),
+/// and put into its running processes (`liveline apply`), which need no preparation. `liveline demo` shows it all
+/// in half a minute.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Liveline {
@@ -81,24 +82,14 @@ pub(crate) struct BuildArgs {
     /// The program or shared library as it runs
     #[arg(long, value_name = "ELF")]
     pub(crate) running: PathBuf,
-    /// Its unstripped twin, where it is stripped
-    #[arg(long, value_name = "ELF")]
-    pub(crate) debug: Option<PathBuf>,
     /// The path at which the running program was built, where that is not the sources' own
     #[arg(long, value_name = "DIR")]
     pub(crate) built_at: Option<PathBuf>,
     /// Which product of the build it is, by its path in the tree, where the name does not tell
     #[arg(long, value_name = "PATH")]
     pub(crate) product: Option<PathBuf>,
-    /// Name of the patch [default: the output file's name]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Version of the patch
-    #[arg(long, default_value = "1", value_name = "VERSION")]
-    pub(crate) version: String,
-    /// A patch that must be in the process first; may be given several times
-    #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]
-    pub(crate) requires: Vec<Requirement>,
+    #[command(flatten)]
+    pub(crate) patch: PatchArgs,
     /// The patch file to write [default: the fix's or the new tree's name, with .llp]
     #[arg(short, long, value_name = "FILE.llp")]
     pub(crate) output: Option<PathBuf>,
@@ -110,21 +101,9 @@ pub(crate) struct BuildArgs {
     pub(crate) command: Vec<OsString>,
 }
 
+/// What every way to make a patch takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Old and new are compiled with -g -ffunction-sections -fdata-sections and otherwise as the \
-                        running program was. The old objects must be the running program: that is proved, not assumed."
-)]
-pub(crate) struct DiffArgs {
-    /// Objects of the program as it runs: an object, an archive, or a folder of them
-    #[arg(long, value_name = "PATH")]
-    pub(crate) old: PathBuf,
-    /// Objects of the program as it should be
-    #[arg(long, value_name = "PATH")]
-    pub(crate) new: PathBuf,
-    /// The program or shared library as it runs
-    #[arg(long, value_name = "ELF")]
-    pub(crate) target: PathBuf,
+pub(crate) struct PatchArgs {
     /// Its unstripped twin, where it is stripped
     #[arg(long, value_name = "ELF")]
     pub(crate) debug: Option<PathBuf>,
@@ -144,6 +123,25 @@ pub(crate) struct DiffArgs {
     /// Accept objects without debug information, whose types cannot be compared
     #[arg(long)]
     pub(crate) no_types: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Old and new are compiled with -g -ffunction-sections -fdata-sections and otherwise as the \
+                        running program was. The old objects must be the running program: that is proved, not assumed."
+)]
+pub(crate) struct DiffArgs {
+    /// Objects of the program as it runs: an object, an archive, or a folder of them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) old: PathBuf,
+    /// Objects of the program as it should be
+    #[arg(long, value_name = "PATH")]
+    pub(crate) new: PathBuf,
+    /// The program or shared library as it runs
+    #[arg(long, value_name = "ELF")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) patch: PatchArgs,
     /// The patch file to write
     #[arg(short, long, value_name = "FILE.llp")]
     pub(crate) output: PathBuf,

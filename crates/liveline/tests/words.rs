@@ -144,38 +144,40 @@ fn the_patch_may_stand_behind_the_pids() {
 #[test]
 fn help() {
     let folder = tempfile::tempdir().expect("a folder");
-    insta::assert_snapshot!(said(&["--help"], folder.path()), @r#"
-exit 0
-Live-line maintenance for software: repairs a running program in place, while it serves, and takes
-the change back.
+    insta::assert_snapshot!(said(&["--help"], folder.path()), @r"
+    exit 0
+    Live-line maintenance for software: repairs a running program in place, while it serves, and takes
+    the change back.
 
-A patch is made from two builds of a program (`liveline diff`) and put into its running processes
-(`liveline apply`), which need no preparation. `liveline demo` shows it all in half a minute.
+    A patch is made from sources and a fix (`liveline build`) or from two builds of a program (`liveline
+    diff`), and put into its running processes (`liveline apply`), which need no preparation. `liveline
+    demo` shows it all in half a minute.
 
-Usage: liveline <COMMAND>
+    Usage: liveline <COMMAND>
 
-Commands:
-  diff         Make a patch from two builds of a program
-  inspect      Show what a patch file holds
-  apply        Put a patch into running processes
-  revert       Take a patch out of running processes
-  status       Show which patches are in running processes
-  recover      Complete, or take back, what a killed liveline left in processes
-  demo         Show the whole thing on a small server under load
-  completions  Print a completion script for a shell
-  man          Write the man pages
-  help         Print this message or the help of the given subcommand(s)
+    Commands:
+      build        Make a patch from a program's sources and a fix
+      diff         Make a patch from two builds of a program
+      inspect      Show what a patch file holds
+      apply        Put a patch into running processes
+      revert       Take a patch out of running processes
+      status       Show which patches are in running processes
+      recover      Complete, or take back, what a killed liveline left in processes
+      demo         Show the whole thing on a small server under load
+      completions  Print a completion script for a shell
+      man          Write the man pages
+      help         Print this message or the help of the given subcommand(s)
 
-Options:
-  -h, --help
-          Print help (see a summary with '-h')
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
 
-  -V, --version
-          Print version
+      -V, --version
+              Print version
 
-Exit codes: 0 done, 1 failed (target unchanged), 2 usage, 3 nothing to do, 4 refused, 5 no safe
-point in time (target unchanged).
-"#);
+    Exit codes: 0 done, 1 failed (target unchanged), 2 usage, 3 nothing to do, 4 refused, 5 no safe
+    point in time (target unchanged).
+    ");
     insta::assert_snapshot!(said(&["apply", "--help"], folder.path()), @r#"
 exit 0
 Put a patch into running processes

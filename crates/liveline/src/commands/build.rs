@@ -31,12 +31,14 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         command,
         cargo: args.cargo,
         running: args.running.clone(),
-        debug: args.debug.clone(),
+        debug: args.patch.debug.clone(),
         product: args.product.clone(),
         cache: cache()?,
-        name: args.name.clone().unwrap_or_else(|| diff::default_name(&output)),
-        version: args.version.clone(),
-        requires: args.requires.clone(),
+        name: args.patch.name.clone().unwrap_or_else(|| diff::default_name(&output)),
+        version: args.patch.version.clone(),
+        requires: args.patch.requires.clone(),
+        assume: args.patch.assume.clone(),
+        no_types: args.patch.no_types,
     };
     let mut bar = Bar::new();
     let made = liveline_build::build(&request, &mut |progress| bar.show(progress));

@@ -12,7 +12,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &DiffArgs) -> Result {
-    let name = match &args.name {
+    let name = match &args.patch.name {
         Some(name) => name.clone(),
         None => default_name(&args.output),
     };
@@ -20,12 +20,12 @@ pub(crate) fn run(args: &DiffArgs) -> Result {
         old: args.old.clone(),
         new: args.new.clone(),
         target: args.target.clone(),
-        debug: args.debug.clone(),
+        debug: args.patch.debug.clone(),
         name,
-        version: args.version.clone(),
-        requires: args.requires.clone(),
-        assume: args.assume.clone(),
-        no_types: args.no_types,
+        version: args.patch.version.clone(),
+        requires: args.patch.requires.clone(),
+        assume: args.patch.assume.clone(),
+        no_types: args.patch.no_types,
     };
     let report = liveline_diff::diff(&request).map_err(|error| Failure::failed(error.to_string()))?;
     deliver(&report, &args.output, args.json, (&request.name, &request.version), json!({}), || ())
