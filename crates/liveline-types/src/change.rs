@@ -1,6 +1,7 @@
 //! A type that is laid out in another way, and its picture.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -112,6 +113,14 @@ impl Mark {
 const AROUND: usize = 2;
 
 impl Change {
+    /// The bytes of the new layout in which new code may find what it does not expect. Nothing where no member is
+    /// new, another, or elsewhere.
+    pub fn touched(&self) -> Option<Range<u64>> {
+        let rows = self.rows.iter().filter(|row| row.unit == Unit::Bits && row.mark.matters());
+        let first = rows.filter_map(|row| row.after).min()?;
+        Some(u64::try_from(first / 8).ok()?..self.after?)
+    }
+
     /// Size before and after, in words.
     fn sizes(&self) -> String {
         match (self.before, self.after) {

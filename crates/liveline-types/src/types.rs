@@ -163,6 +163,11 @@ impl Types {
         self.defined.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// All definitions that have a name.
+    pub fn all_defined(&self) -> impl Iterator<Item = TypeId> {
+        self.defined.values().flatten().copied()
+    }
+
     /// Whether a type is declared and not defined here.
     pub fn is_declaration(&self, id: TypeId) -> bool {
         self.entry(id.0).declaration

@@ -1,6 +1,7 @@
 //! The types that new code can get at: laid out as the objects are that live in the running program?
 
 mod calls;
+mod casts;
 mod library;
 mod roots;
 
@@ -193,13 +194,13 @@ impl Object<'_, '_> {
         let reach = new.reach(&all);
         let mut changed: Vec<(TypeId, Change)> = Vec::new();
         let mut compare = old.map(|old| (old, Compare::new(old, new)));
-        for id in reach.defined {
+        for &id in &reach.defined {
             let Some(name) = new.qualified(id) else { continue };
             let own = compare.as_mut().and_then(|(old, compare)| counterpart(compare, old, new, &name, id));
             let outcome = own.or_else(|| self.elsewhere(new, &name, id));
             note(outcome.unwrap_or(Outcome::Same), id, &mut changed, out);
         }
-        for id in reach.declared {
+        for &id in &reach.declared {
             // C++ compilers may define a class in the debug information of one object only.
             let Some(name) = new.qualified(id).filter(|_| !new.is_c(id)) else { continue };
             note(self.declared(&name).unwrap_or(Outcome::Same), id, &mut changed, out);
@@ -214,6 +215,7 @@ impl Object<'_, '_> {
             self.add(change, functions, out);
         }
         if let Some((old, compare)) = &mut compare {
+            self.by_cast(old, new, compare, (pieces, &reach), out);
             self.variables(old, new, compare, &roots, out);
             self.signatures(old, new, compare, pieces, out);
         }

@@ -1,7 +1,7 @@
 //! One relocatable object, taken apart into pieces: functions, data objects, strings, constants.
 
 mod decode;
-pub(crate) use decode::is_near_branch;
+pub(crate) use decode::{instructions, is_near_branch};
 mod read;
 mod split;
 
