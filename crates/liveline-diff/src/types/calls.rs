@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::close::World;
+use crate::close::{World, label_of};
 use crate::compare::is_part;
 use crate::names;
 use crate::unit::{Kind, Piece, Reloc, To, Unit, find_instruction, is_near_branch};
@@ -29,7 +29,9 @@ fn may_be_called(world: &World, key: (usize, usize), seen: &mut BTreeSet<(usize,
         let Some(unit) = pair.old.as_deref() else { continue };
         for (caller, piece) in unit.pieces.iter().enumerate() {
             for reloc in &piece.relocs {
-                if (index, caller) == key || !refers(unit, index, reloc, key, global) {
+                // A jump table refers to places inside the function, which nobody calls.
+                let own = (index, caller) == key || label_of(piece, reloc) != 0;
+                if own || !refers(unit, index, reloc, key, global) {
                     continue;
                 }
                 if !is_call(piece, reloc) {
