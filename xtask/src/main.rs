@@ -3,8 +3,10 @@
 
 mod bench;
 mod debian;
+mod expat;
 mod memcached;
 mod nginx;
+mod openssl;
 mod redis;
 mod shell;
 mod trial;
@@ -47,10 +49,14 @@ enum Task {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Program {
+    /// Debian's expat, inside a running Python.
+    Expat,
     /// Debian's memcached.
     Memcached,
     /// Debian's nginx, master and workers.
     Nginx,
+    /// Debian's OpenSSL, inside a running nginx.
+    Openssl,
     /// Debian's redis, with a replica.
     Redis,
 }
@@ -71,8 +77,10 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Real { program, times, json } => {
             let real = match program {
+                Program::Expat => expat::real,
                 Program::Memcached => memcached::real,
                 Program::Nginx => nginx::real,
+                Program::Openssl => openssl::real,
                 Program::Redis => redis::real,
             };
             real(times, Words::new(json), json)

@@ -43,6 +43,13 @@ impl Quiet {
         Quiet { command, line: line.to_string(), log: folder.join("last-command.log") }
     }
 
+    /// With one more argument, which may have spaces in it.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.command.arg(argument);
+        self.line += &format!(" '{argument}'");
+        self
+    }
+
     /// With a variable of the environment set.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
@@ -129,23 +136,4 @@ pub(crate) fn liveline(words: Words) -> Result<Tool> {
         .filter(|message| message["target"]["name"] == "liveline")
         .find_map(|message| message["executable"].as_str().map(Tool::new))
         .ok_or_else(|| Failure("cargo did not say where liveline is".into()))
-}
-
-/// Copies the objects of `from` whose names `wanted` accepts into the empty folder `to`.
-pub(crate) fn keep_objects(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<usize> {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir_all(to).tried(format!("make {}", to.display()))?;
-    let mut count = 0;
-    for entry in fs::read_dir(from).tried(format!("read {}", from.display()))? {
-        let entry = entry.tried(format!("read {}", from.display()))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".o") && wanted(&name) {
-            fs::copy(entry.path(), to.join(&name)).tried(format!("copy {name}"))?;
-            count += 1;
-        }
-    }
-    if count == 0 {
-        return Err(Failure(format!("no objects in {}", from.display())));
-    }
-    Ok(count)
 }

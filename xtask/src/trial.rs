@@ -32,6 +32,8 @@ pub(crate) struct Update<'a> {
     pub(crate) old: &'a Path,
     /// Objects as they should be.
     pub(crate) new: &'a Path,
+    /// Types taken as compatible on our word.
+    pub(crate) assume: &'a [&'a str],
 }
 
 /// When something may be done beside an update.
@@ -112,20 +114,29 @@ impl TrialReport {
 }
 
 impl Update<'_> {
+    /// Compares the two sides; makes the patch as `output` if there is one.
+    pub(crate) fn diff(&self, tool: &Tool, output: &Path) -> Result<Diff> {
+        tool.diff(&DiffRequest {
+            old: self.old,
+            new: self.new,
+            target: self.target,
+            debug: Some(self.debug),
+            name: self.patch,
+            assume: self.assume,
+            output,
+        })
+        .tried("liveline diff")
+    }
+
     /// Makes the patch as `output`; an error unless there is one.
-    pub(crate) fn make(&self, tool: &Tool, output: &Path, words: Words) -> Result<Diff> {
-        let diff = tool
-            .diff(&DiffRequest {
-                old: self.old,
-                new: self.new,
-                target: self.target,
-                debug: Some(self.debug),
-                name: self.patch,
-                output,
-            })
-            .tried("liveline diff")?;
-        for v in &diff.verdicts {
+    fn make(&self, tool: &Tool, output: &Path, words: Words) -> Result<Diff> {
+        let diff = self.diff(tool, output)?;
+        let (lines, rest): (Vec<_>, Vec<_>) = diff.verdicts.iter().partition(|v| v.verdict == "line-only");
+        for v in rest {
             words.line(&format!("{:<32} {:<10} {}", v.symbol, v.verdict, v.reason));
+        }
+        if !lines.is_empty() {
+            words.line(&format!("in {} more functions only line numbers differ", lines.len()));
         }
         if diff.made != Made::Patch {
             let why = diff.refused().join("; ");
@@ -156,6 +167,9 @@ impl Update<'_> {
         let mut stopped_early =
             (0..times).try_for_each(|i| run.round(i, &mut scene)).err().map(|failure| failure.to_string());
         let recording = load.finish();
+        for fault in &recording.faults {
+            words.line(fault);
+        }
         let seen = match service.finish() {
             Ok(seen) => seen,
             Err(failure) => {

@@ -176,6 +176,7 @@ pub fn run(options: &DemoOptions) -> Result<DemoReport, DemoError> {
     words.step("2. Compare the two builds and make a patch (liveline diff)");
     let patch = folder.path().join("expiry-fix.llp");
     let diff = tool.diff(&DiffRequest {
+        assume: &[],
         old: &built.old_objects,
         new: &built.new_objects,
         target: &built.program,

@@ -65,6 +65,8 @@ pub struct DiffRequest<'a> {
     pub debug: Option<&'a Path>,
     /// Name of the patch.
     pub name: &'a str,
+    /// Types taken as compatible on the asker's word.
+    pub assume: &'a [&'a str],
     /// Where to write the patch.
     pub output: &'a Path,
 }
@@ -165,6 +167,9 @@ impl Tool {
             option("--debug", debug.into());
         }
         option("--name", request.name.into());
+        for name in request.assume {
+            option("--assume", name.into());
+        }
         option("-o", request.output.into());
         arguments.push("--json".into());
         let ran = self.run(&arguments)?;

@@ -44,6 +44,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     let patch = at.join("work.llp");
     let (old, new, program) = (at.join("old"), at.join("new"), at.join("target"));
     tool.diff(&DiffRequest {
+        assume: &[],
         old: &old,
         new: &new,
         target: &program,

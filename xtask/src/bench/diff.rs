@@ -47,6 +47,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         target: &side.running,
         debug: Some(&side.twin),
         name: "redis-security",
+        assume: &[],
         output: &patch,
     };
     words.line(&format!("{} objects a side, {ROUNDS} rounds of liveline diff and objdump -dr", old.len()));

@@ -56,6 +56,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     let patch = at.join("work.llp");
     let (old, new, target) = (at.join("old"), at.join("new"), at.join("target"));
     tool.diff(&DiffRequest {
+        assume: &[],
         old: &old,
         new: &new,
         target: &target,

@@ -64,18 +64,6 @@ impl Archive {
         )
     }
 
-    /// Installs what builds `package`; skipped when this was done before.
-    pub(crate) fn build_needs(&self, words: Words, package: &str) -> Result<()> {
-        let name = package.split('=').next().unwrap_or(package);
-        let stamp = self.folder.join(format!("build-needs-{name}"));
-        if stamp.exists() {
-            return Ok(());
-        }
-        words.line(&format!("installing what builds {name}"));
-        self.apt(&self.folder, "apt-get", &format!("build-dep -y -qq {package}"))?;
-        fs::write(&stamp, "").tried("write a stamp")
-    }
-
     /// The binary package, unpacked into `into`.
     pub(crate) fn binary(&self, package: &str, version: &str, into: &Path) -> Result<()> {
         if into.join("done").exists() {

@@ -16,7 +16,6 @@ mod update;
 
 pub(crate) use archive::Archive;
 pub(crate) use proof::{build_id, prove, same_image};
-pub(crate) use rebuild::Recipe;
+pub(crate) use rebuild::{Built, Change, Recipe};
 pub(crate) use room::Room;
-pub(crate) use source::unpack;
-pub(crate) use update::{Prepared, Program, SecurityUpdate};
+pub(crate) use update::{Prepared, Program, SecurityUpdate, Side};

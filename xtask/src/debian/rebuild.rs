@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use liveline_demo::Words;
 
 use super::links::Links;
-use super::{Archive, Room, unpack};
-use crate::shell::{Quiet, Result, Tried, cache};
+use super::source::unpack;
+use super::{Archive, Room};
+use crate::shell::{Failure, Quiet, Result, Tried, cache};
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -20,14 +21,36 @@ pub(crate) struct Recipe {
     pub(crate) version: String,
     /// How many of the last patches of the series are left out.
     pub(crate) leave_out: usize,
-    /// Patches applied on top, by path.
-    pub(crate) extra: Vec<PathBuf>,
+    /// What is changed in the tree before it is built.
+    pub(crate) changes: Vec<Change>,
     /// One section a function and a data object: for the objects to compare.
     pub(crate) sections: bool,
     /// Programs and libraries to keep, by their path in the tree.
     pub(crate) products: Vec<&'static str>,
-    /// The command that builds, run in the tree.
-    pub(crate) command: &'static str,
+    /// Rules added to `debian/rules` in place of its own, so that only what is wanted is built.
+    pub(crate) rules: &'static str,
+}
+
+/// A change of the unpacked sources: one text for another in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The file, by its path in the tree.
+    pub(crate) file: &'static str,
+    /// What stands there.
+    pub(crate) from: &'static str,
+    /// What is to stand there.
+    pub(crate) to: &'static str,
+}
+
+impl Change {
+    fn make(&self, tree: &Path) -> Result<()> {
+        let file = tree.join(self.file);
+        let text = fs::read_to_string(&file).tried(format!("read {}", file.display()))?;
+        if !text.contains(self.from) {
+            return Err(Failure(format!("{} does not hold {:?}", file.display(), self.from)));
+        }
+        fs::write(&file, text.replace(self.from, self.to)).tried(format!("write {}", file.display()))
+    }
 }
 
 /// What a build gave.
@@ -36,6 +59,14 @@ pub(crate) struct Built {
 }
 
 impl Built {
+    /// A product without its symbols.
+    pub(crate) fn stripped(&self, product: &str) -> Result<PathBuf> {
+        let to = self.folder.join(format!("{}.stripped", last(product)));
+        Quiet::new(&self.folder, &format!("strip -o {} {}", to.display(), self.program(product).display()))
+            .run()?;
+        Ok(to)
+    }
+
     /// A product as it was linked, with its symbols.
     pub(crate) fn program(&self, product: &str) -> PathBuf {
         self.folder.join(last(product))
@@ -58,7 +89,9 @@ impl Recipe {
         let own = cache(self.package)?;
         let kept = own.join("builds").join(&self.name);
         let stamp = kept.join("done");
-        if stamp.exists() {
+        // What was built by another recipe is not this one's.
+        let made_of = format!("{self:?}");
+        if fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
             return Ok(Built { folder: kept });
         }
         words.line(&format!("building {} {} ({})", self.package, self.version, self.name));
@@ -72,14 +105,19 @@ impl Recipe {
             let _ = fs::remove_dir_all(old);
         }
         unpack(&dsc, &outside, self.leave_out)?;
-        for patch in &self.extra {
-            Quiet::new(&outside, &format!("patch -p1 -s -i {}", patch.display())).run()?;
+        for change in &self.changes {
+            change.make(&outside)?;
+        }
+        if !self.rules.is_empty() {
+            let file = outside.join("debian/rules");
+            let own = fs::read_to_string(&file).tried("read debian/rules")?;
+            fs::write(&file, format!("{own}\n{}", self.rules)).tried("write debian/rules")?;
         }
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let line = format!("env --chdir={} {}", inside.display(), self.command);
         let time = Quiet::new(&outside, "dpkg-parsechangelog -S Timestamp").output()?;
         let mut run = room
-            .run(&build, &record, &line)
+            .run(&build, &record, "sh -ec")
+            .argument(&format!("cd {}; debian/rules build-arch", inside.display()))
             .env("DEB_BUILD_OPTIONS", &format!("nocheck parallel={jobs}"))
             .env("SOURCE_DATE_EPOCH", time.trim());
         if self.sections {
@@ -102,7 +140,7 @@ impl Recipe {
         for folder in [&build, &record] {
             fs::remove_dir_all(folder).tried("clear the build")?;
         }
-        fs::write(&stamp, "").tried("write a stamp")?;
+        fs::write(&stamp, made_of).tried("write a stamp")?;
         Ok(Built { folder: kept })
     }
 }

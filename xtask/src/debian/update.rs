@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use liveline_demo::Words;
 
-use super::{Archive, Recipe, Room, prove};
+use super::{Archive, Change, Recipe, Room, prove};
 use crate::shell::{Failure, Quiet, Result, Tried, cache};
 
 /// A program or library of the package.
@@ -34,8 +34,8 @@ pub(crate) struct SecurityUpdate {
     pub(crate) programs: &'static [Program],
     /// Versions of build dependencies, as the stock binary tells them.
     pub(crate) pins: &'static [&'static str],
-    /// The command that builds.
-    pub(crate) command: &'static str,
+    /// Rules in place of the package's own, so that only what is wanted is built.
+    pub(crate) rules: &'static str,
 }
 
 /// One program, ready to be updated.
@@ -62,8 +62,29 @@ pub(crate) struct Prepared {
 }
 
 impl SecurityUpdate {
+    /// As [`Self::prepare`]; where the archive has not the newer version's source, the newer side is the old one
+    /// with `changes`.
+    pub(crate) fn prepare_or(&self, archive: &Archive, words: Words, changes: &[Change]) -> Result<Prepared> {
+        let folder = self.source(self.new)?;
+        match archive.source(self.package, self.new, &folder) {
+            Ok(_) => self.prepare(archive, words),
+            Err(_) => {
+                words.line(&format!(
+                    "the archive has no source of {}: upstream's fix is put into {} instead",
+                    self.new, self.old
+                ));
+                let own = SecurityUpdate { new: self.old, ..*self };
+                own.build(archive, words, changes)
+            }
+        }
+    }
+
     /// Builds both sides, or takes what was built before.
     pub(crate) fn prepare(&self, archive: &Archive, words: Words) -> Result<Prepared> {
+        self.build(archive, words, &[])
+    }
+
+    fn build(&self, archive: &Archive, words: Words, changes: &[Change]) -> Result<Prepared> {
         archive.install(words, &["dpkg-dev", "binutils", "patch"])?;
         let newest = archive.newest_source(self.package)?;
         let new_version = if archive.has(self.package, self.new) { self.new } else { &newest };
@@ -75,7 +96,7 @@ impl SecurityUpdate {
                 self.old, self.patches
             ));
         }
-        let new = self.recipe("new", new_version, 0);
+        let new = Recipe { changes: changes.to_vec(), ..self.recipe("new", new_version, 0) };
         let old = if stock {
             self.recipe("old", self.old, 0)
         } else {
@@ -97,7 +118,7 @@ impl SecurityUpdate {
                 words.line(&format!("the rebuilt {} is the stock binary: {proof}", program.path));
                 (running, proof)
             } else {
-                (stripped(&rebuilt)?, "built here".into())
+                (twin.stripped(program.product)?, "built here".into())
             };
             sides.push(Side {
                 running,
@@ -117,7 +138,7 @@ impl SecurityUpdate {
     }
 
     /// The archive's binary of the old version.
-    fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
+    pub(crate) fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
         let folder = cache(self.package)?.join(format!("stock-{}-{}", program.package, self.old));
         archive.binary(program.package, self.old, &folder)?;
         Ok(folder.join(program.path))
@@ -133,10 +154,10 @@ impl SecurityUpdate {
             package: self.package,
             version: version.into(),
             leave_out,
-            extra: Vec::new(),
+            changes: Vec::new(),
             sections: false,
             products: self.programs.iter().map(|p| p.product).collect(),
-            command: self.command,
+            rules: self.rules,
         }
     }
 }
@@ -165,12 +186,4 @@ fn patches(dsc: &Path) -> Result<Vec<String>> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(String::from)
         .collect())
-}
-
-/// A copy without symbols beside the program.
-fn stripped(program: &Path) -> Result<PathBuf> {
-    let to = program.with_extension("stripped");
-    let folder = program.parent().unwrap_or(Path::new("."));
-    Quiet::new(folder, &format!("strip -o {} {}", to.display(), program.display())).run()?;
-    Ok(to)
 }

@@ -1,12 +1,11 @@
-//! memcached's sources, built as Debian builds them, and with one section a function.
+//! What is built of memcached's sources.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use liveline_demo::Words;
 
-use crate::debian::{Archive, unpack};
-use crate::shell::{Failure, Quiet, Result, Tried, cache, keep_objects};
+use crate::debian::{Archive, Built, Change, Recipe, Room};
+use crate::shell::{Result, cache};
 
 const PACKAGE: &str = "memcached";
 const OLD: &str = "1.6.18-1";
@@ -14,66 +13,36 @@ const NEW: &str = "1.6.18-1+deb12u1";
 /// The patches that NEW has and OLD has not.
 const PATCHES: usize = 3;
 
-/// The line of util.c that upstream changed in 1.6.22, and what it became: the search ends with the number.
-const INCR_BUG: &str = "if (strchr(str, '-') != NULL) {";
-const INCR_FIX: &str = "if (memchr(str, '-', (size_t)(endptr - str)) != NULL) {";
+/// The program, by its path in the tree.
+pub(super) const PROGRAM: &str = "memcached";
+
+/// Upstream's fix of incr in 1.6.22: the search for a minus sign ends with the number.
+const INCR_FIX: Change = Change {
+    file: "util.c",
+    from: "if (strchr(str, '-') != NULL) {",
+    to: "if (memchr(str, '-', (size_t)(endptr - str)) != NULL) {",
+};
+
+/// The SASL password database, which Debian leaves out.
+const PASSWORDS: Change =
+    Change { file: "debian/rules", from: "--enable-sasl ", to: "--enable-sasl --enable-sasl-pwdb " };
 
 /// What to build.
-#[derive(Clone, Copy)]
-pub(super) struct Recipe {
-    new: bool,
-    sections: bool,
-    passwords: bool,
-    backport: bool,
-}
-
-impl Recipe {
-    /// 1.6.18-1 as Debian builds it.
-    pub(super) const OLD: Recipe = Recipe { new: false, sections: false, passwords: false, backport: false };
-    /// 1.6.18-1+deb12u1 as Debian builds it.
-    pub(super) const NEW: Recipe = Recipe { new: true, ..Recipe::OLD };
-
-    /// One section a function and a data object.
-    pub(super) fn with_sections(self) -> Self {
-        Recipe { sections: true, ..self }
-    }
-
-    /// With the SASL password database.
-    pub(super) fn with_passwords(self) -> Self {
-        Recipe { passwords: true, ..self }
-    }
-
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// As Debian builds it.
+    Stock,
     /// With upstream's fix of incr.
-    pub(super) fn with_backport(self) -> Self {
-        Recipe { backport: true, ..self }
-    }
-
-    fn name(self) -> String {
-        let mut name = String::from(if self.new { "new" } else { "old" });
-        for (on, word) in
-            [(self.passwords, "-passwords"), (self.backport, "-incr-fix"), (self.sections, "-sections")]
-        {
-            name += if on { word } else { "" };
-        }
-        name
-    }
+    IncrFix,
+    /// With the SASL password database.
+    Passwords,
 }
 
-/// What a build gave.
-pub(super) struct Built {
-    /// The program with its symbols.
-    pub(super) program: PathBuf,
-    /// The program without them.
-    pub(super) stripped: PathBuf,
-    /// The objects it was linked from.
-    pub(super) objects: PathBuf,
-}
-
-/// Builds recipes, each once.
+/// Builds memcached, each kind once.
 pub(super) struct Factory<'a> {
     archive: &'a Archive,
     words: Words,
-    folder: PathBuf,
+    room: Room<'a>,
     has_old: bool,
     has_new: bool,
 }
@@ -84,7 +53,7 @@ impl<'a> Factory<'a> {
         Ok(Factory {
             archive,
             words,
-            folder: cache("memcached")?,
+            room: Room::open(archive, words, PACKAGE, NEW, &[])?,
             has_old: archive.has(PACKAGE, OLD),
             has_new: archive.has(PACKAGE, NEW),
         })
@@ -101,7 +70,7 @@ impl<'a> Factory<'a> {
     }
 
     fn stock(&self, has: bool, version: &str) -> Result<Option<PathBuf>> {
-        let folder = self.folder.join(format!("stock-{version}"));
+        let folder = cache(PACKAGE)?.join(format!("stock-{version}"));
         if !has && !folder.join("done").exists() {
             return Ok(None);
         }
@@ -109,56 +78,37 @@ impl<'a> Factory<'a> {
         Ok(Some(folder.join("usr/bin/memcached")))
     }
 
-    /// Builds `recipe`, or takes what was built before.
-    pub(super) fn build(&self, recipe: &Recipe) -> Result<Built> {
-        let kept = self.folder.join("builds").join(recipe.name());
-        let built = Built {
-            program: kept.join("memcached.debug"),
-            stripped: kept.join("memcached"),
-            objects: kept.join("objects"),
-        };
-        let stamp = kept.join("done");
-        if stamp.exists() {
-            return Ok(built);
-        }
-        self.words.line(&format!("building {}", recipe.name()));
-        fs::create_dir_all(&kept).tried(format!("make {}", kept.display()))?;
-        // One path for all builds, so that nothing differs but what was meant to.
-        let tree = self.folder.join("build/memcached-1.6.18");
-        let (version, leave_out) = match (recipe.new, self.has_old) {
+    /// The old program with its symbols.
+    pub(super) fn old(&self, kind: Kind) -> Result<Built> {
+        self.recipe(kind, false).build(self.archive, &self.room, self.words)
+    }
+
+    /// The objects to compare, of the old or the new version.
+    pub(super) fn objects(&self, kind: Kind, new: bool) -> Result<PathBuf> {
+        let recipe = self.recipe(kind, new).with_sections();
+        Ok(recipe.build(self.archive, &self.room, self.words)?.objects(PROGRAM))
+    }
+
+    fn recipe(&self, kind: Kind, new: bool) -> Recipe {
+        let (version, leave_out) = match (new, self.has_old) {
             (false, false) => (NEW, PATCHES),
             (false, true) => (OLD, 0),
             (true, _) => (NEW, 0),
         };
-        let dsc = self.archive.source(PACKAGE, version, &self.folder.join(format!("source-{version}")))?;
-        unpack(&dsc, &tree, leave_out)?;
-        if recipe.passwords {
-            edit(&tree.join("debian/rules"), "--enable-sasl ", "--enable-sasl --enable-sasl-pwdb ")?;
+        let (name, changes) = match kind {
+            Kind::Stock => ("", vec![]),
+            Kind::IncrFix => ("-incr-fix", vec![INCR_FIX]),
+            Kind::Passwords => ("-passwords", vec![PASSWORDS]),
+        };
+        Recipe {
+            name: format!("{}{name}", if new { "new" } else { "old" }),
+            package: PACKAGE,
+            version: version.into(),
+            leave_out,
+            changes,
+            sections: false,
+            products: vec![PROGRAM],
+            rules: "",
         }
-        if recipe.backport {
-            edit(&tree.join("util.c"), INCR_BUG, INCR_FIX)?;
-        }
-        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut make = Quiet::new(&tree, "debian/rules build")
-            .env("DEB_BUILD_OPTIONS", &format!("nocheck parallel={jobs}"))
-            .env("SOURCE_DATE_EPOCH", "1673481742");
-        if recipe.sections {
-            make = make.env("DEB_CFLAGS_APPEND", "-ffunction-sections -fdata-sections");
-        }
-        make.run()?;
-        fs::copy(tree.join("memcached"), &built.program).tried("keep the program")?;
-        Quiet::new(&kept, "strip -o memcached memcached.debug").run()?;
-        keep_objects(&tree, &built.objects, |name| name.starts_with("memcached-"))?;
-        fs::remove_dir_all(&tree).tried("clear the build")?;
-        fs::write(&stamp, "").tried("write a stamp")?;
-        Ok(built)
     }
-}
-
-fn edit(file: &Path, from: &str, to: &str) -> Result<()> {
-    let text = fs::read_to_string(file).tried(format!("read {}", file.display()))?;
-    if !text.contains(from) {
-        return Err(Failure(format!("{} does not hold {from:?}", file.display())));
-    }
-    fs::write(file, text.replace(from, to)).tried(format!("write {}", file.display()))
 }

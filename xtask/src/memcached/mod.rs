@@ -7,18 +7,17 @@
 
 mod binary;
 mod build;
+mod service;
 mod text;
-mod trial;
 
-use comfy_table::{Table, presets};
 use liveline_demo::Words;
 use liveline_demo::tool::{DiffRequest, Made, Tool};
 use serde::Serialize;
 
 use crate::debian::{Archive, build_id, prove, same_image};
 use crate::shell::{Failure, Result, Tried, cache, liveline};
-use build::{Factory, Recipe};
-use trial::{Trial, TrialReport};
+use crate::trial::{TrialReport, Update, publish};
+use build::{Factory, Kind, PROGRAM};
 
 /// What the task found.
 #[derive(Serialize)]
@@ -39,10 +38,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     let archive = Archive::open(words)?;
     archive.install(
         words,
-        &["gcc", "make", "dpkg-dev", "debhelper", "binutils", "patch", "libsasl2-modules", "libsasl2-2"],
+        &["dpkg-dev", "binutils", "patch", "libevent-2.1-7", "libsasl2-modules", "libsasl2-2"],
     )?;
     let factory = Factory::open(&archive, words)?;
-    archive.build_needs(words, "memcached")?;
 
     words.step("Debian's old and new memcached");
     let (proof, same) = facts(&factory, words)?;
@@ -50,32 +48,25 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
 
     let trials = vec![stock(&tool, &factory, times, words)?, passwords(&tool, &factory, times, words)?];
     let report = Report { proof, stock_code_is_the_same: same, diff_found_nothing, trials };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report).tried("write JSON")?);
-    } else {
-        println!("\n{}", table(&report.trials));
+    publish(&report, &report.trials, json)?;
+    if report.diff_found_nothing {
+        return Ok(());
     }
-    let mut wrong: Vec<_> = report.trials.iter().flat_map(|t| t.problems()).collect();
-    if !diff_found_nothing {
-        wrong.push(
-            "liveline diff sees a change between the two stock builds, which hold the same code".into(),
-        );
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure(wrong.join("\n        "))) }
+    Err(Failure("liveline diff sees a change between the two stock builds, which hold the same code".into()))
 }
 
 /// Proves the rebuilt program, and compares the code of Debian's two binaries.
 fn facts(factory: &Factory<'_>, words: Words) -> Result<(String, Option<bool>)> {
-    let twin = factory.build(&Recipe::OLD)?;
+    let twin = factory.old(Kind::Stock)?;
     let Some(stock) = factory.stock_old()? else {
         words.line("1.6.18-1 is no longer in the archive: the old side is the newest source without its");
         words.line("last patches, built here like the new side");
         return Ok(("built here: the old version is no longer in the archive".into(), None));
     };
-    let proof = prove(&stock, &twin.program)?;
+    let proof = prove(&stock, &twin.program(PROGRAM))?;
     words.line(&format!("the rebuilt old version is the stock binary: {proof}"));
     let Some(new) = factory.stock_new()? else { return Ok((proof, None)) };
-    if build_id(&new)? == build_id(&twin.program)? {
+    if build_id(&new)? == build_id(&twin.program(PROGRAM))? {
         words.line(
             "the same rebuild has the build-id of Debian's new binary, too: nothing compiled has changed",
         );
@@ -93,16 +84,16 @@ fn facts(factory: &Factory<'_>, words: Words) -> Result<(String, Option<bool>)> 
 }
 
 fn nothing_to_change(tool: &Tool, factory: &Factory<'_>, words: Words) -> Result<bool> {
-    let old = factory.build(&Recipe::OLD.with_sections())?;
-    let new = factory.build(&Recipe::NEW.with_sections())?;
-    let twin = factory.build(&Recipe::OLD)?;
+    let (old, new) = (factory.objects(Kind::Stock, false)?, factory.objects(Kind::Stock, true)?);
+    let twin_program = factory.old(Kind::Stock)?.program(PROGRAM);
     let stock = factory.stock_old()?;
     let diff = tool
         .diff(&DiffRequest {
-            old: &old.objects,
-            new: &new.objects,
-            target: stock.as_deref().unwrap_or(&twin.program),
-            debug: Some(&twin.program),
+            old: &old,
+            new: &new,
+            assume: &[],
+            target: stock.as_deref().unwrap_or(&twin_program),
+            debug: Some(&twin_program),
             name: "deb12u1",
             output: &cache("memcached")?.join("deb12u1.llp"),
         })
@@ -126,20 +117,22 @@ fn stock(tool: &Tool, factory: &Factory<'_>, times: usize, words: Words) -> Resu
         "Upstream fixed this in 1.6.22 (commit ea92c6c0): for a stored number above 2^63, incr looks for a",
     );
     words.line("minus sign beyond the end of the item, in whatever lay there before, and then refuses a valid number.");
-    let twin = factory.build(&Recipe::OLD)?;
-    let old = factory.build(&Recipe::OLD.with_sections())?;
-    let new = factory.build(&Recipe::OLD.with_sections().with_backport())?;
-    let stock = factory.stock_old()?;
-    Trial {
+    let twin = factory.old(Kind::Stock)?;
+    let (old, new) = (factory.objects(Kind::Stock, false)?, factory.objects(Kind::IncrFix, false)?);
+    let running = match factory.stock_old()? {
+        Some(stock) => stock,
+        None => twin.stripped(PROGRAM)?,
+    };
+    Update {
         name: "stock binary, incr fix",
-        patch_name: "incr-fix",
-        program: stock.as_deref().unwrap_or(&twin.stripped),
-        debug: &twin.program,
-        old: &old.objects,
-        new: &new.objects,
-        passwords: false,
+        patch: "incr-fix",
+        target: &running,
+        debug: &twin.program(PROGRAM),
+        old: &old,
+        new: &new,
+        assume: &[],
     }
-    .run(tool, times, words)
+    .run(tool, times, words, |folder| service::start(&running, folder, false, words))
 }
 
 /// Debian's own fix, where it is compiled in.
@@ -154,47 +147,17 @@ fn passwords(tool: &Tool, factory: &Factory<'_>, times: usize, words: Words) -> 
     words.line(
         "the first password only, the new one both. Each connection of the load logs in again and again.",
     );
-    let plain = factory.build(&Recipe::OLD.with_passwords())?;
-    let old = factory.build(&Recipe::OLD.with_passwords().with_sections())?;
-    let new = factory.build(&Recipe::NEW.with_passwords().with_sections())?;
-    Trial {
+    let plain = factory.old(Kind::Passwords)?;
+    let (old, new) = (factory.objects(Kind::Passwords, false)?, factory.objects(Kind::Passwords, true)?);
+    let running = plain.stripped(PROGRAM)?;
+    Update {
         name: "with password database, deb12u1",
-        patch_name: "deb12u1",
-        program: &plain.stripped,
-        debug: &plain.program,
-        old: &old.objects,
-        new: &new.objects,
-        passwords: true,
+        patch: "deb12u1",
+        target: &running,
+        debug: &plain.program(PROGRAM),
+        old: &old,
+        new: &new,
+        assume: &[],
     }
-    .run(tool, times, words)
-}
-
-fn table(trials: &[TrialReport]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header([
-        "trial",
-        "updates",
-        "requests",
-        "failed or wrong",
-        "fixed after apply",
-        "old after revert",
-        "longest stop",
-        "apply, median",
-        "slowest request while updating / else",
-    ]);
-    for t in trials {
-        table.add_row([
-            t.name.clone(),
-            format!("{} applied, {} reverted", t.applied, t.reverted),
-            t.requests.to_string(),
-            t.faults.len().to_string(),
-            format!("{} of {}", t.fixed_after_apply, t.times),
-            format!("{} of {}", t.old_after_revert, t.times),
-            format!("{:.0} µs", t.longest_stop_us),
-            format!("{:.1} ms", t.median_apply_ms),
-            format!("{:.1} / {:.1} ms", t.slowest_updating_ms, t.slowest_else_ms),
-        ]);
-    }
-    table
+    .run(tool, times, words, |folder| service::start(&running, folder, true, words))
 }

@@ -36,12 +36,13 @@ impl Connection {
         Ok(Connection { writer: Box::new(stream), reader: BufReader::new(reader), tls: None })
     }
 
-    /// Over TLS.
-    pub(super) fn tls(port: u16) -> std::io::Result<Self> {
+    /// Over TLS, with further words for `openssl s_client`.
+    pub(super) fn tls(port: u16, more: &str) -> std::io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(ANSWER_LIMIT))?;
         let child = Command::new("openssl")
             .args(["s_client", "-quiet", "-verify_quiet", "-connect", &format!("127.0.0.1:{port}")])
+            .args(more.split_whitespace())
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::null())
@@ -101,10 +102,27 @@ pub(super) fn files() -> Vec<(String, Vec<u8>)> {
     sizes.into_iter().enumerate().map(file).collect()
 }
 
+/// How a client reaches the server.
+#[derive(Clone, Copy)]
+pub(super) enum Server {
+    /// Over TCP.
+    Plain(u16),
+    /// Over TLS, with further words for `openssl s_client`.
+    Tls(u16, &'static str),
+}
+
+impl Server {
+    fn connect(self) -> std::io::Result<Connection> {
+        match self {
+            Server::Plain(port) => Connection::plain(port),
+            Server::Tls(port, more) => Connection::tls(port, more),
+        }
+    }
+}
+
 /// One client of the load.
 pub(super) struct Checker {
-    port: u16,
-    tls: bool,
+    server: Server,
     connection: Connection,
     left: u32,
     dice: Dice,
@@ -112,15 +130,11 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn open(name: usize, port: u16, tls: bool) -> std::io::Result<Self> {
+    pub(super) fn open(name: usize, server: Server) -> std::io::Result<Self> {
         let mut dice = Dice::new(name as u64 + 1);
         // Not all of them change their connections at the same time.
         let left = 1 + dice.below(u64::from(REQUESTS)) as u32;
-        Ok(Checker { port, tls, connection: Self::connect(port, tls)?, left, dice, files: files() })
-    }
-
-    fn connect(port: u16, tls: bool) -> std::io::Result<Connection> {
-        if tls { Connection::tls(port) } else { Connection::plain(port) }
+        Ok(Checker { server, connection: server.connect()?, left, dice, files: files() })
     }
 
     fn expect(
@@ -148,7 +162,7 @@ impl Checker {
 impl Client for Checker {
     fn request(&mut self) -> Result<(), Fault> {
         if self.left == 0 {
-            self.connection = Self::connect(self.port, self.tls)?;
+            self.connection = self.server.connect()?;
             self.left = REQUESTS;
         }
         self.left -= 1;

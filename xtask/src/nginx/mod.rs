@@ -3,6 +3,10 @@
 mod client;
 mod service;
 
+pub(crate) use service::{Clients, Nginx};
+
+use std::path::PathBuf;
+
 use liveline_demo::Words;
 use serde::Serialize;
 
@@ -18,8 +22,14 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
     programs: &[Program { package: "nginx", path: "usr/sbin/nginx", product: "debian/build-bin/objs/nginx" }],
     // The stock binary says "built with OpenSSL 3.0.20 7 Apr 2026".
     pins: &["libssl-dev=3.0.20-1~deb12u2", "libssl3=3.0.20-1~deb12u2"],
-    command: "debian/rules build",
+    // Without the dynamic modules.
+    rules: "build.arch.bin:\n\t$(MAKE) -C $(BUILDDIR_bin) -f objs/Makefile binary\n",
 };
+
+/// The archive's nginx, as it is.
+pub(crate) fn stock(archive: &Archive) -> Result<PathBuf> {
+    UPDATE.stock(archive, &UPDATE.programs[0])
+}
 
 /// What the task found.
 #[derive(Serialize)]
@@ -48,6 +58,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         debug: &side.twin,
         old: &side.old,
         new: &side.new,
+        assume: &[],
     }
     .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
     let trials = vec![report];

@@ -7,13 +7,11 @@ use liveline_demo::Words;
 use liveline_demo::load::{Client, Fault};
 use liveline_demo::tool::Selection;
 
-use super::client::{Checker, Connection, files};
+use super::client::{Checker, Connection, Server, files};
 use crate::shell::{Failure, Quiet, Result, Tried};
 use crate::trial::{Daemon, Service, Started, free_port};
 
 const WORKERS: usize = 4;
-const PLAIN: usize = 16;
-const TLS: usize = 8;
 
 /// Captures of `/short/` become shorter, from the whole rest of the path to its first two letters, when the map is
 /// looked up: between counting and writing.
@@ -44,6 +42,7 @@ http {
     server {
         listen 127.0.0.1:PORT;
         listen 127.0.0.1:SECURE ssl;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate FOLDER/certificate.pem;
         ssl_certificate_key FOLDER/key.pem;
         root FOLDER/root;
@@ -60,53 +59,104 @@ http {
 }
 "#;
 
-struct Nginx {
+/// What TLS clients ask for: versions, key exchanges and ciphers.
+const FLAVOURS: [&str; 6] = [
+    "-tls1_3",
+    "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256",
+    "-tls1_2 -cipher ECDHE-RSA-AES128-GCM-SHA256",
+    "-tls1_2 -cipher ECDHE-RSA-AES256-SHA384 -curves P-256",
+    "-tls1_2 -cipher AES128-SHA256",
+    "-tls1_2 -cipher ECDHE-RSA-CHACHA20-POLY1305 -curves X25519",
+];
+
+/// A running nginx.
+pub(crate) struct Nginx {
     master: Daemon,
     program: PathBuf,
-    port: u16,
-    secure: u16,
+    /// Port for TCP.
+    pub(crate) port: u16,
+    /// Port for TLS.
+    pub(crate) secure: u16,
     log: PathBuf,
 }
 
-/// Starts the server and connects the load.
+/// How many clients there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Clients {
+    pub(crate) plain: usize,
+    pub(crate) tls: usize,
+}
+
+impl Nginx {
+    /// Starts the server in `folder`, with other libraries if there is a folder of them, and connects the load.
+    pub(crate) fn start(
+        program: &Path,
+        libraries: Option<&Path>,
+        folder: &Path,
+        count: Clients,
+        words: Words,
+    ) -> Result<(Self, Vec<Box<dyn Client>>)> {
+        let root = folder.join("root");
+        fs::create_dir_all(&root).tried("make the server's folder")?;
+        for (name, content) in files() {
+            fs::write(root.join(name), content).tried("write the server's files")?;
+        }
+        certificate(folder)?;
+        let (port, secure) = (free_port()?, free_port()?);
+        let text = CONFIGURATION
+            .replace("WORKERS", &WORKERS.to_string())
+            .replace("PORT", &port.to_string())
+            .replace("SECURE", &secure.to_string())
+            .replace("FOLDER", &folder.display().to_string());
+        let file = folder.join("nginx.conf");
+        fs::write(&file, text).tried("write the configuration")?;
+        // A file of its own, so that `--exe` means these processes and no others.
+        let own = folder.join("nginx");
+        fs::copy(program, &own).tried("copy the program")?;
+        let mut master = Daemon::start(&own, |command| {
+            command.arg("-c").arg(&file).arg("-e").arg(folder.join("error.log")).arg("-p").arg(folder);
+            if let Some(libraries) = libraries {
+                command.env("LD_LIBRARY_PATH", libraries);
+            }
+        })?
+        .ended_by_term();
+        let said = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+        if let Err(failure) = master.await_ready(|| Connection::plain(port).is_ok()) {
+            return Err(Failure(format!("{failure}\n{}", said())));
+        }
+        let mut clients: Vec<Box<dyn Client>> = Vec::new();
+        for name in 0..count.plain + count.tls {
+            let server = match name.checked_sub(count.plain) {
+                None => Server::Plain(port),
+                Some(number) => Server::Tls(secure, FLAVOURS[number % FLAVOURS.len()]),
+            };
+            clients.push(Box::new(Checker::open(name, server).tried("connect")?));
+        }
+        words.line(&format!(
+            "nginx's master is pid {}, with {WORKERS} workers; {} clients by TCP and {} by TLS at full speed",
+            master.pid(),
+            count.plain,
+            count.tls
+        ));
+        let log = folder.join("error.log");
+        Ok((Nginx { master, program: own, port, secure, log }, clients))
+    }
+
+    /// An error if its log tells of trouble.
+    pub(crate) fn untroubled(&self) -> Result<String> {
+        let text = fs::read_to_string(&self.log).tried("read nginx's log")?;
+        let bad = |line: &&str| ["[alert]", "[emerg]"].iter().any(|level| line.contains(level));
+        match text.lines().find(bad) {
+            None => Ok("nginx's own log has no alert: no worker died or was started again".into()),
+            Some(line) => Err(Failure(format!("nginx's log says: {line}"))),
+        }
+    }
+}
+
+/// Starts the server whose own code is to be updated.
 pub(super) fn start(program: &Path, folder: &Path, words: Words) -> Result<Started> {
-    let root = folder.join("root");
-    fs::create_dir_all(&root).tried("make the server's folder")?;
-    for (name, content) in files() {
-        fs::write(root.join(name), content).tried("write the server's files")?;
-    }
-    certificate(folder)?;
-    let (port, secure) = (free_port()?, free_port()?);
-    let text = CONFIGURATION
-        .replace("WORKERS", &WORKERS.to_string())
-        .replace("PORT", &port.to_string())
-        .replace("SECURE", &secure.to_string())
-        .replace("FOLDER", &folder.display().to_string());
-    let file = folder.join("nginx.conf");
-    fs::write(&file, text).tried("write the configuration")?;
-    // A file of its own, so that `--exe` means these processes and no others.
-    let own = folder.join("nginx");
-    fs::copy(program, &own).tried("copy the program")?;
-    let mut master = Daemon::start(&own, |command| {
-        command.arg("-c").arg(&file).arg("-e").arg(folder.join("error.log")).arg("-p").arg(folder);
-    })?
-    .ended_by_term();
-    let said = || fs::read_to_string(folder.join("error.log")).unwrap_or_default();
-    if let Err(failure) = master.await_ready(|| Connection::plain(port).is_ok()) {
-        return Err(Failure(format!("{failure}\n{}", said())));
-    }
-    let mut clients: Vec<Box<dyn Client>> = Vec::new();
-    for name in 0..PLAIN + TLS {
-        let tls = name >= PLAIN;
-        let client = Checker::open(name, if tls { secure } else { port }, tls);
-        clients.push(Box::new(client.tried("connect")?));
-    }
-    words.line(&format!(
-        "master is pid {}, with {WORKERS} workers; {PLAIN} clients by TCP and {TLS} by TLS at full speed",
-        master.pid()
-    ));
-    let log = folder.join("error.log");
-    Ok((Box::new(Nginx { master, program: own, port, secure, log }), clients))
+    let (nginx, clients) = Nginx::start(program, None, folder, Clients { plain: 16, tls: 8 }, words)?;
+    Ok((Box::new(nginx), clients))
 }
 
 fn certificate(folder: &Path) -> Result<()> {
@@ -128,7 +178,7 @@ impl Service for Nginx {
         let mut fixed = None;
         for i in 0..4 * WORKERS {
             let mut connection =
-                if i % 4 == 0 { Connection::tls(self.secure)? } else { Connection::plain(self.port)? };
+                if i % 4 == 0 { Connection::tls(self.secure, "")? } else { Connection::plain(self.port)? };
             let answer = connection.ask("GET", "/short/abcdefgh", "")?;
             let now = match answer.body.as_slice() {
                 b"ab." => true,
@@ -147,11 +197,6 @@ impl Service for Nginx {
     }
 
     fn finish(&mut self) -> Result<Vec<String>> {
-        let text = fs::read_to_string(&self.log).tried("read nginx's log")?;
-        let bad = |line: &&str| ["[alert]", "[crit]", "[emerg]"].iter().any(|level| line.contains(level));
-        match text.lines().find(bad) {
-            None => Ok(vec!["nginx's own log has no alert, and no worker was started again".into()]),
-            Some(line) => Err(Failure(format!("nginx's log says: {line}"))),
-        }
+        Ok(vec![self.untroubled()?])
     }
 }

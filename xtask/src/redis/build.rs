@@ -17,7 +17,7 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
         product: "src/redis-server",
     }],
     pins: &[],
-    command: "debian/rules build",
+    rules: "",
 };
 
 /// Builds redis with and without the newest security patches, or takes what was built before.

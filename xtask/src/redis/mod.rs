@@ -39,6 +39,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         debug: &side.twin,
         old: &side.old,
         new: &side.new,
+        assume: &[],
     }
     .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
     let trials = vec![report];

@@ -1,0 +1,132 @@
+//! Debian's OpenSSL, libssl and libcrypto inside a running nginx and a running Python.
+
+mod service;
+
+use std::path::PathBuf;
+
+use liveline_demo::Words;
+use liveline_demo::tool::{Made, Tool};
+use serde::Serialize;
+
+use crate::debian::{Archive, Prepared, Program, SecurityUpdate, Side};
+use crate::nginx;
+use crate::shell::{Failure, Result, Tried, liveline};
+use crate::trial::{TrialReport, Update, publish};
+use service::Which;
+
+const UPDATE: SecurityUpdate = SecurityUpdate {
+    package: "openssl",
+    old: "3.0.17-1~deb12u2",
+    new: "3.0.20-1~deb12u2",
+    patches: 14,
+    programs: &[
+        Program {
+            package: "libssl3",
+            path: "usr/lib/x86_64-linux-gnu/libssl.so.3",
+            product: "build_shared/libssl.so.3",
+        },
+        Program {
+            package: "libssl3",
+            path: "usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+            product: "build_shared/libcrypto.so.3",
+        },
+    ],
+    pins: &[],
+    // Without the static libraries and the programs.
+    rules: "override_dh_auto_build-arch:\n\t$(MAKE) -C build_shared build_libs\n",
+};
+
+/// What libcrypto's update is refused for, and why that does no harm in these two programs: nobody in them has a
+/// `X509_LOOKUP` of certificate stores (nginx sets no default paths, and Python here makes no context), and nobody keeps a
+/// file of `OSSL_STORE` open.
+const ASSUMED: [&str; 2] = ["cache_objects", "struct file_ctx_st"];
+
+/// What the task found.
+#[derive(Serialize)]
+struct Report {
+    proofs: Vec<String>,
+    /// Why libcrypto's update is refused unless something is assumed.
+    refused: Vec<String>,
+    trials: Vec<TrialReport>,
+}
+
+/// Runs the trials, `times` applies and reverts each.
+pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
+    words.step("Preparing");
+    let tool = liveline(words)?;
+    let archive = Archive::open(words)?;
+    archive.install(words, &["openssl", "python3"])?;
+    let openssl = UPDATE.prepare(&archive, words)?;
+    let scene = Scene { tool, nginx: nginx::stock(&archive)?, openssl, times, words };
+
+    words.step("Trial 1: libssl 3.0.17 to 3.0.20 in nginx");
+    words.line("Seen from outside (RFC 7627, 5.3): a client that resumes a session without the extended master secret,");
+    words.line("which the session had, is sent away with alert 47 by the old code, with the right one, 40, by the new.");
+    let ssl = scene.trial(Which::Ssl, "libssl in nginx")?;
+    words.step("Trial 2: libcrypto 3.0.17 to 3.0.20 in nginx and in Python");
+    words.line("Seen inside Python (part of the fix of CVE-2025-69419): UTF8_getc takes a character beyond U+10FFFF in the");
+    words.line(
+        "old code, and refuses it in the new. nginx has the same library mapped, and TLS clients throughout.",
+    );
+    let refused = scene.refused()?;
+    words.line(
+        "Refused as a whole, and rightly: objects of the old layout, and old code, could meet the new:",
+    );
+    refused.iter().for_each(|why| words.line(why));
+    words.line(&format!("In these two programs there are none, so: --assume {}", ASSUMED.join(" --assume ")));
+    let crypto = scene.trial(Which::Crypto, "libcrypto in nginx and Python")?;
+    let proofs = scene.openssl.sides.iter().map(|side| side.proof.clone()).collect();
+    let report = Report { proofs, refused, trials: vec![ssl, crypto] };
+    publish(&report, &report.trials, json)
+}
+
+struct Scene {
+    tool: Tool,
+    nginx: PathBuf,
+    openssl: Prepared,
+    times: usize,
+    words: Words,
+}
+
+impl Scene {
+    /// What libcrypto's update is refused for; an error if it is not, or for anything else.
+    fn refused(&self) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().tried("make a temporary folder")?;
+        let diff = self.update(Which::Crypto, "", &[])?.diff(&self.tool, &folder.path().join("patch.llp"))?;
+        let refused = diff.refused();
+        let expected = |line: &&String| ASSUMED.iter().any(|name| line.starts_with(name));
+        if diff.made != Made::Refused || refused.iter().filter(expected).count() != refused.len() {
+            return Err(Failure(format!("libcrypto's update: {:?}, refused for {refused:?}", diff.made)));
+        }
+        Ok(refused)
+    }
+
+    fn sides(&self) -> Result<[&Side; 2]> {
+        match self.openssl.sides.as_slice() {
+            [ssl, crypto] => Ok([ssl, crypto]),
+            _ => Err(Failure("OpenSSL has two libraries".into())),
+        }
+    }
+
+    fn update<'a>(&'a self, which: Which, name: &'a str, assume: &'a [&'a str]) -> Result<Update<'a>> {
+        let [ssl, crypto] = self.sides()?;
+        let side = if which == Which::Ssl { ssl } else { crypto };
+        Ok(Update {
+            name,
+            patch: which.patch(),
+            target: &side.running,
+            debug: &side.twin,
+            old: &side.old,
+            new: &side.new,
+            assume,
+        })
+    }
+
+    fn trial(&self, which: Which, name: &str) -> Result<TrialReport> {
+        let [ssl, crypto] = self.sides()?;
+        let assume: &[&str] = if which == Which::Ssl { &[] } else { &ASSUMED };
+        self.update(which, name, assume)?.run(&self.tool, self.times, self.words, |folder| {
+            service::start(which, &self.nginx, [&ssl.running, &crypto.running], folder, self.words)
+        })
+    }
+}
