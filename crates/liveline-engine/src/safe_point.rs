@@ -63,12 +63,16 @@ impl Forbidden {
         around.min_by_key(|(start, end, _)| end - start).map(|(_, _, name)| &**name)
     }
 
-    /// The name of the forbidden piece that this would be a return address into.
-    pub(crate) fn returns_into(&self, word: u64) -> Option<&str> {
+    /// The name of the forbidden piece in which a suspended stack that holds this return address would go on.
+    ///
+    /// The end of a piece is not in it. A function that ends in a call calls what does not return (`__stack_chk_fail`),
+    /// so nobody goes on there; and the same word is the entry of the next function, of which tables of pointers are
+    /// full.
+    pub(crate) fn goes_on_in(&self, word: u64) -> Option<&str> {
         if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 {
             return None;
         }
-        self.at(word.wrapping_sub(1))
+        self.at(word)
     }
 
     fn suspicious(&self, word: u64) -> bool {
@@ -226,5 +230,18 @@ mod tests {
         assert_eq!(forbidden.at(0x2000), Some("thunk"));
         assert!(!forbidden.suspicious(0x1000), "a pointer to the function is no return address");
         assert!(forbidden.suspicious(0x1020) && !forbidden.suspicious(0x1021));
+    }
+
+    // OpenSSL's table of ciphers names aes_siv_get_ctx_params, right behind a call of __stack_chk_fail.
+    #[test]
+    fn the_entry_of_the_next_function_is_no_suspended_stack() {
+        let mut forbidden = Forbidden::default();
+        forbidden.function(0x1000, 0x1020, "ends in a call that does not return");
+        forbidden.function(0x1030, 0x1040, "f");
+        forbidden.hull = (0x1001, 0x1041);
+        assert_eq!(forbidden.goes_on_in(0x1020), None);
+        assert!(forbidden.goes_on_in(0x101f).is_some());
+        assert_eq!(forbidden.goes_on_in(0x1030), None);
+        assert_eq!(forbidden.goes_on_in(0x1031), Some("f"));
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn find(
             let (words, _) = bytes.as_chunks::<8>();
             for (index, word) in words.iter().enumerate() {
                 let word = u64::from_le_bytes(*word);
-                if let Some(function) = forbidden.returns_into(word)
+                if let Some(function) = forbidden.goes_on_in(word)
                     && follows_call(process, word)
                 {
                     let place = at + 8 * index as u64;

@@ -6,7 +6,7 @@
 
 use liveline_process::{MemoryError, Process};
 
-use crate::record::{GENERATION, PHASE, Phase, SELECTOR, Start};
+use crate::record::{GENERATION, PHASE, Phase, SELECTOR};
 use crate::registry::{Installed, Owner, Registry};
 use crate::table::{CLOSED, DETOUR_SIZE, NEW, OLD, detour};
 
@@ -208,8 +208,7 @@ pub(crate) fn settle(process: &Process, registry: &mut Registry) -> Result<(), M
         }
         let phase = match (installed.committed(), installed.header.phase) {
             (true, _) => Phase::Active,
-            // Once its unwind records may be known to the program, an image stays.
-            (false, Phase::Mapped) if installed.header.start == Start::NotBegun => Phase::Mapped,
+            (false, Phase::Mapped) => Phase::Mapped,
             (false, _) => Phase::Retired,
         };
         set_phase(process, installed, phase)?;
