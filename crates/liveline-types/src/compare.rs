@@ -10,6 +10,9 @@ use crate::fields::{Field, Role};
 use crate::matching::{Match, matching};
 use crate::types::{TypeId, Types};
 
+/// Types within types that are followed.
+const DEEPEST: usize = 500;
+
 /// What a comparison came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -163,6 +166,10 @@ impl<'t> Compare<'t> {
         };
         if let Some(&known) = self.known.get(&(old, new)) {
             return known;
+        }
+        // No source nests types as deep; damaged debug information might.
+        if self.assumed.len() > DEEPEST {
+            return false;
         }
         self.known.insert((old, new), true);
         let mark = self.assumed.len();

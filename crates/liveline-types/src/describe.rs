@@ -57,7 +57,7 @@ impl Types {
         let entry = self.entry(target);
         match entry.tag {
             dw::DW_TAG_typedef | dw::DW_TAG_template_alias => beside(self.name(target)),
-            _ if entry.is_wrapper() => self.spell(entry.target, inner, depth),
+            _ if entry.is_wrapper() => self.spell(entry.target, inner, depth - 1),
             _ if entry.is_defined() => beside(&self.title(target)),
             dw::DW_TAG_pointer_type if !self.name(target).is_empty() => beside(self.name(target)),
             dw::DW_TAG_pointer_type | dw::DW_TAG_reference_type | dw::DW_TAG_rvalue_reference_type => {

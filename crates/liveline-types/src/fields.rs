@@ -55,7 +55,7 @@ impl Types {
                         true => Role::VirtualBase(entry.slot),
                         false => Role::Base,
                     };
-                    let at = entry.offset.filter(|_| !entry.virtual_).map(|offset| offset * 8);
+                    let at = entry.offset.filter(|_| !entry.virtual_).map(|offset| offset.saturating_mul(8));
                     let name = self.describe(entry.target);
                     out.push(Field { name, role, at, bits: None, target: entry.target });
                 }
@@ -69,10 +69,10 @@ impl Types {
     fn member(&self, number: u32) -> Field {
         let entry = self.entry(number);
         let at = match (entry.data_bit_offset, entry.bit_size, entry.bit_offset) {
-            (Some(at), _, _) => at + entry.offset.unwrap_or(0) * 8,
+            (Some(at), _, _) => at.saturating_add(entry.offset.unwrap_or(0).saturating_mul(8)),
             // DWARF 3 counts from the high end of the storage unit.
             (None, Some(bits), Some(from_end)) => {
-                let unit = entry.size.or_else(|| self.size(entry.target)).unwrap_or(0) * 8;
+                let unit = entry.size.or_else(|| self.size(entry.target)).unwrap_or(0).saturating_mul(8);
                 let start = i128::from(unit) - i128::from(from_end) - i128::from(bits);
                 let start = i128::from(entry.offset.unwrap_or(0)) * 8 + start;
                 u64::try_from(start).unwrap_or(0)
@@ -179,16 +179,20 @@ impl Types {
 
     /// Bytes of a type, where they are known.
     pub(crate) fn size(&self, target: u32) -> Option<u64> {
-        let number = self.strip(target)?;
-        let entry = self.entry(number);
-        if entry.tag == dw::DW_TAG_array_type && entry.size.is_none() {
-            let element = self.size(entry.target)?;
-            let lengths = self.dimensions(number).into_iter().map(|length| length.unwrap_or(0));
-            return lengths.into_iter().try_fold(element, u64::checked_mul);
+        let mut number = self.strip(target)?;
+        let mut elements = 1u64;
+        // Arrays of arrays; an array of itself is damage.
+        for _ in 0..64 {
+            let entry = self.entry(number);
+            if entry.tag != dw::DW_TAG_array_type || entry.size.is_some() {
+                let own = if entry.is_pointer() { entry.size.or(Some(8)) } else { entry.size };
+                return own?.checked_mul(elements);
+            }
+            for length in self.dimensions(number) {
+                elements = elements.checked_mul(length.unwrap_or(0))?;
+            }
+            number = self.strip(entry.target)?;
         }
-        if entry.is_pointer() {
-            return Some(entry.size.unwrap_or(8));
-        }
-        entry.size
+        None
     }
 }

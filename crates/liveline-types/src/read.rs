@@ -132,7 +132,9 @@ impl<'a> Reader<'a> {
                 // An upper bound of -1 is an array of nothing.
                 dw::DW_AT_upper_bound => {
                     let last = match value {
-                        AttributeValue::Sdata(last) => u64::try_from(last + 1).ok(),
+                        AttributeValue::Sdata(last) => {
+                            last.checked_add(1).and_then(|count| u64::try_from(count).ok())
+                        }
                         other => other.udata_value().map(|last| last.wrapping_add(1)),
                     };
                     entry.count = entry.count.or(last);

@@ -3,4 +3,5 @@
 mod c;
 mod compilers;
 mod cpp;
+mod damage;
 mod rust;
