@@ -9,10 +9,11 @@ use crate::operation::{Operation, Options, operate};
 use crate::outcome::{Outcome, Problem, State};
 use crate::place;
 use crate::plan::Plan;
-use crate::record::{Header, Phase};
+use crate::record::{Header, PHASE, Phase, START, Start};
 use crate::recover::tidy;
 use crate::registry::{Installed, Registry};
 use crate::safe_point::Forbidden;
+use crate::start;
 use crate::switch::{self, Direction};
 
 /// Bases tried before it is given up that a place can be kept.
@@ -55,11 +56,19 @@ fn run(operation: &mut Operation<'_>, patch: &Patch, hash: &str) -> Result<(), P
     }
     check_memory(operation, &plan)?;
     let again = again(operation, &mut plan)?;
-    let image = match again {
-        Some(_) => None,
-        None => Some(stage(operation, &mut plan, &bases)?),
+    let (image, header) = match again {
+        Some(index) => (None, operation.registry.patches[index].header),
+        None => {
+            let image = stage(operation, &mut plan, &bases)?;
+            let header = image.header;
+            (Some(image), header)
+        }
     };
-    match commit(operation, &plan, image.as_ref(), again) {
+    let started = match plan.shape.starter_at(header.base) {
+        Some(starter) => start::run(operation, patch, starter, header.record()),
+        None => Ok(()),
+    };
+    match started.and_then(|()| commit(operation, &plan, image.as_ref(), again)) {
         Ok(()) => {
             operation.outcome.state = State::Applied;
             Ok(())
@@ -273,6 +282,15 @@ fn take_back(operation: &mut Operation<'_>, image: &Image) {
         .any(|installed| installed.header.base == base && installed.header.phase != Phase::Mapped);
     operation.registry.patches.retain(|installed| installed.header.base != base);
     if used {
+        return;
+    }
+    // The program's unwinder may know it, or come to know it. It goes in again, and is started once.
+    let record = image.header.record();
+    if operation.process.read_word(record + START).ok() != Some(Start::NotBegun.word()) {
+        let retired = operation.process.write(record + PHASE, &Phase::Retired.word().to_le_bytes());
+        if let Err(error) = retired {
+            operation.outcome.reason = Some(error.to_string());
+        }
         return;
     }
     let undone = operation

@@ -2,7 +2,7 @@
 
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, IcedError, Instruction,
-    InstructionBlock,
+    InstructionBlock, MemoryOperand, Register,
 };
 use thiserror::Error;
 
@@ -68,6 +68,7 @@ pub(crate) fn displace(body: &[u8], room: u64, at: u64, to: u64) -> Result<Conti
             displaced.push(instruction);
         }
     }
+    return_to_the_function(&mut displaced, at + length)?;
     if ends(displaced.last()) {
         // Nothing falls through.
     } else {
@@ -79,6 +80,31 @@ pub(crate) fn displace(body: &[u8], room: u64, at: u64, to: u64) -> Result<Conti
         return Err(DisplaceError::TooLong);
     }
     Ok(Continuation { code })
+}
+
+/// A call at the end of the displaced instructions returns into the function itself, behind the detour at `behind`:
+/// there unwind tables are right, should an exception come back instead.
+fn return_to_the_function(displaced: &mut Vec<Instruction>, behind: u64) -> Result<(), IcedError> {
+    let Some(call) = displaced.last().copied() else { return Ok(()) };
+    let jump = match call.code() {
+        Code::Call_rel32_64 => Instruction::with_branch(Code::Jmp_rel32_64, call.near_branch_target())?,
+        Code::Call_rm64 => {
+            let mut jump = call;
+            jump.set_code(Code::Jmp_rm64);
+            if jump.memory_base() == Register::RSP {
+                jump.set_memory_displacement64(jump.memory_displacement64().wrapping_add(8));
+                jump.set_memory_displ_size(1);
+            }
+            jump
+        }
+        _ => return Ok(()),
+    };
+    displaced.pop();
+    displaced.push(Instruction::with1(Code::Pushq_imm32, behind as i32)?);
+    let upper = MemoryOperand::with_base_displ(Register::RSP, 4);
+    displaced.push(Instruction::with2(Code::Mov_rm32_imm32, upper, (behind >> 32) as u32)?);
+    displaced.push(jump);
+    Ok(())
 }
 
 fn near_target(instruction: &Instruction) -> Option<u64> {
@@ -127,6 +153,25 @@ mod tests {
         let body = [0x31, 0xc0, 0xff, 0xc0, 0x39, 0xf8, 0x75, 0xfa, 0xc3];
         assert!(matches!(displace(&body, 9, 0x40_0000, 0x30_0000), Err(DisplaceError::BranchInside(2))));
         assert!(matches!(displace(&body, 9, 0x40_0ffd, 0x30_0000), Err(DisplaceError::CrossesPage)));
+    }
+
+    #[test]
+    fn a_displaced_call_returns_into_the_function() {
+        // sub rsp, 8; call rsi; nop
+        let moved = displace(&[0x48, 0x83, 0xec, 8, 0xff, 0xd6, 0x90], 7, 0x5555_0040_0000, 0x5555_0030_0000);
+        let code = text(&moved.unwrap().code, 0x5555_0030_0000);
+        assert_eq!(code, ["sub rsp,8", "push 400006h", "mov dword ptr [rsp+4],5555h", "jmp rsi"]);
+        // call [rsp+8]; nop
+        let moved = displace(&[0x90, 0xff, 0x54, 0x24, 8, 0x90], 6, 0x5555_0040_0000, 0x5555_0030_0000);
+        let code = text(&moved.unwrap().code, 0x5555_0030_0000);
+        assert_eq!(code[3], "jmp qword ptr [rsp+10h]");
+        // call +0x100
+        let moved = displace(&[0xe8, 0, 1, 0, 0], 5, 0x5555_0040_0000, 0x5555_0030_0000);
+        let code = text(&moved.unwrap().code, 0x5555_0030_0000);
+        assert!(
+            code[0].contains("400005h") && code[2].starts_with("jmp") && code[2].contains("400105h"),
+            "{code:?}"
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn image(patch: &Patch, base: u64, body: &[u8]) -> Result<Vec<u8>, String> {
 fn make(patch: &Patch, base: u64, body: &[u8]) -> Result<Image, ImageError> {
     let old_bytes = vec![[0; DETOUR_SIZE as usize]; patch.meta.functions.len()];
     let describe = |layout: &Layout| describe(patch, layout, "", 0, &old_bytes);
-    let (shape, _) = Shape::new(patch, true, describe)?;
+    let (shape, _) = Shape::new(patch, true, None, describe)?;
     shape.imported(patch).for_each(drop);
     let functions = patch.meta.functions.iter().enumerate();
     let continuations: Vec<Option<Continuation>> = functions

@@ -13,7 +13,8 @@ use thiserror::Error;
 
 use crate::continuation::Continuation;
 use crate::layout::{Layout, PAGE};
-use crate::record::{Description, Header, Phase};
+use crate::record::{Description, Header, Phase, Start};
+use crate::starter::{self, Starter};
 use crate::table::{GATE_SIZE, STUB_SIZE, THUNK_SIZE, gate, stub, thunk};
 use crate::unwind_table;
 
@@ -64,6 +65,8 @@ pub(crate) struct Shape {
     loaded_end: u64,
     /// See [`gate`].
     sleeps: bool,
+    /// What has to be done before the new code runs.
+    starter: Option<Starter>,
 }
 
 impl Shape {
@@ -72,9 +75,10 @@ impl Shape {
     pub(crate) fn new(
         patch: &Patch,
         sleeps: bool,
+        starter: Option<Starter>,
         describe: impl FnOnce(&Layout) -> Description,
     ) -> Result<(Shape, Description), ImageError> {
-        let mut layout = Layout::new(patch);
+        let mut layout = Layout::new(patch, starter.as_ref());
         let description = describe(&layout);
         let mut encoded = Vec::new();
         ciborium::into_writer(&description, &mut encoded)
@@ -95,6 +99,7 @@ impl Shape {
             index_size,
             loaded_end: index + index_size,
             sleeps,
+            starter,
         };
         // A trial run with empty contents tells where the file's own tables end.
         let end = shape.write_file(patch, 0, None)?.len() as u64;
@@ -133,6 +138,7 @@ impl Shape {
             functions: layout.functions,
             description_size: self.description.len() as u64,
             check: description_check(&self.description),
+            start: Start::NotBegun,
         };
         let loaded = self.loaded(base, inputs)?;
         let mut bytes = self.write_file(inputs.patch, base, Some(&loaded))?;
@@ -170,6 +176,16 @@ impl Shape {
                 put(layout.continuation(index), &continuation.code);
             }
         }
+        if let Some(starter) = &self.starter {
+            let initializers = initializers(inputs.patch, layout)?.into_iter().map(|at| base + at).collect();
+            let job = starter::Job {
+                state: base + layout.record + crate::record::START,
+                eh_frame: base + self.eh_frame,
+                objects: base + layout.objects,
+                initializers,
+            };
+            put(layout.starter, &starter.code(base + layout.starter, &job)?);
+        }
         for (section, at) in inputs.patch.sections.iter().zip(&layout.sections) {
             if matches!(section.kind, SectionKind::Text | SectionKind::Rodata) {
                 put(*at, &self.relocate(section, base + at, base, inputs)?);
@@ -179,6 +195,11 @@ impl Shape {
         put(self.eh_frame, &eh_frame);
         put(self.index, &unwind_table::index(&eh_frame, base + self.eh_frame, base + self.index)?);
         Ok(bytes)
+    }
+
+    /// Address of the starter of the image at `base`, if it has one.
+    pub(crate) fn starter_at(&self, base: u64) -> Option<u64> {
+        self.starter.is_some().then_some(base + self.layout.starter)
     }
 
     fn eh_frame(&self, base: u64, inputs: &Inputs<'_>) -> Result<Vec<u8>, ImageError> {
@@ -390,6 +411,17 @@ fn table_records(layout: &Layout, base: u64, sleeps: bool) -> Result<Vec<u8>, Im
     unwind_table::table_records(layout, base, &gate).map_err(|error| ImageError::Write(error.to_string()))
 }
 
+/// Offsets of the functions that the program runs once.
+fn initializers(patch: &Patch, layout: &Layout) -> Result<Vec<u64>, ImageError> {
+    let place = |index: &usize| {
+        let symbol = layout.symbol(patch, *index);
+        let text = |(offset, _): &(u64, u64)| (layout.continuations..layout.text_end).contains(offset);
+        symbol.filter(text).map(|(offset, _)| offset)
+    };
+    let all = patch.meta.initializers.iter().map(place).collect::<Option<Vec<u64>>>();
+    all.ok_or_else(|| ImageError::Write("an initializer of the patch is no new code".into()))
+}
+
 fn eh_frame_section(patch: &Patch) -> Option<&liveline_patch::Section> {
     patch.sections.iter().find(|section| section.kind == SectionKind::EhFrame)
 }
@@ -412,6 +444,9 @@ fn symbol_names(patch: &Patch, layout: &Layout) -> Vec<(String, u64, u64, elf::S
         }
     }
     names.push(("liveline.gate".to_owned(), layout.gate, GATE_SIZE, elf::STT_FUNC));
+    if layout.starter_size != 0 {
+        names.push(("liveline.start".to_owned(), layout.starter, layout.starter_size, elf::STT_FUNC));
+    }
     for (index, function) in patch.meta.functions.iter().enumerate() {
         let name = &function.name;
         names.push((format!("liveline.stub.{name}"), layout.stub(index), STUB_SIZE, elf::STT_FUNC));

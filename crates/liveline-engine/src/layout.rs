@@ -8,6 +8,7 @@ use liveline_patch::{Patch, Place, SectionKind};
 
 use crate::continuation::CONTINUATION_SIZE;
 use crate::record::HEADER_SIZE;
+use crate::starter::{OBJECT_SIZE, Starter};
 use crate::table::{GATE_SIZE, STUB_SIZE, THUNK_SIZE};
 
 /// Size of a page.
@@ -24,6 +25,13 @@ pub(crate) struct Layout {
     pub(crate) gate: u64,
     /// First continuation.
     pub(crate) continuations: u64,
+    /// The starter, see [`Starter`].
+    pub(crate) starter: u64,
+    /// Bytes of the starter; 0 where there is none.
+    pub(crate) starter_size: u64,
+    /// What the unwinders keep of us, one object each.
+    pub(crate) objects: u64,
+    objects_size: u64,
     /// Offset of each section of the patch, in its order.
     pub(crate) sections: Vec<u64>,
     /// End of the code.
@@ -45,17 +53,23 @@ impl Layout {
 
     /// Lays out code and constants. The read-write part follows with [`Layout::place_data`], once the size of
     /// what lies between is known.
-    pub(crate) fn new(patch: &Patch) -> Layout {
+    pub(crate) fn new(patch: &Patch, starter: Option<&Starter>) -> Layout {
         let functions = patch.meta.functions.len() as u64;
         let stubs = Self::STUBS;
         let thunks = stubs + functions * STUB_SIZE;
         let gate = thunks + functions * THUNK_SIZE;
         let continuations = gate + GATE_SIZE;
+        let behind_continuations = continuations + functions * CONTINUATION_SIZE;
+        let starter_size = starter.map_or(0, |starter| starter.size(patch.meta.initializers.len()));
         let mut layout = Layout {
             stubs,
             thunks,
             gate,
             continuations,
+            starter: behind_continuations,
+            starter_size,
+            objects: 0,
+            objects_size: starter.map_or(0, |starter| starter.registrars.len() as u64 * OBJECT_SIZE),
             sections: vec![0; patch.sections.len()],
             text_end: 0,
             rodata_end: 0,
@@ -64,7 +78,7 @@ impl Layout {
             end: 0,
             functions,
         };
-        let at = continuations + functions * CONTINUATION_SIZE;
+        let at = behind_continuations + starter_size;
         layout.text_end = layout.place(patch, SectionKind::Text, at);
         layout.rodata_end = layout.place(patch, SectionKind::Rodata, layout.text_end);
         layout
@@ -75,7 +89,8 @@ impl Layout {
         self.record = record;
         let at = record + HEADER_SIZE + 24 * self.functions + description_size;
         self.data_end = self.place(patch, SectionKind::Data, at);
-        self.end = self.place(patch, SectionKind::Bss, self.data_end).next_multiple_of(PAGE);
+        self.objects = self.place(patch, SectionKind::Bss, self.data_end).next_multiple_of(16);
+        self.end = (self.objects + self.objects_size).next_multiple_of(PAGE);
     }
 
     fn place(&mut self, patch: &Patch, kind: SectionKind, mut at: u64) -> u64 {

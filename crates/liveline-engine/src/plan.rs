@@ -12,6 +12,7 @@ use crate::modules::{self, Loaded};
 use crate::outcome::Problem;
 use crate::record::{Description, Replaced};
 use crate::registry::{Owner, Registry};
+use crate::start;
 use crate::table::DETOUR_SIZE;
 
 /// Everything known about a patch in a process, before the first thing is changed.
@@ -72,8 +73,9 @@ impl<'p> Plan<'p> {
         // A sandbox may kill for a system call it does not know.
         let sleeps = !process.is_sandboxed();
         let describe = |layout: &Layout| describe(patch, layout, hash, installed_at, &old_bytes);
+        let starter = start::needed(process, mappings, patch)?;
         let (shape, description) =
-            Shape::new(patch, sleeps, describe).map_err(|error| refuse(error.to_string()))?;
+            Shape::new(patch, sleeps, starter, describe).map_err(|error| refuse(error.to_string()))?;
         let generation = registry.next_generation();
         let range = loaded.range();
         Ok(Plan { patch, shape, description, bias, range, outer, resolvers, owners, bodies, generation })

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// First word of a record: `LIVELINE`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"LIVELINE");
 /// Layout of the words below; a reader leaves records of another layout alone and says so.
-pub(crate) const LAYOUT: u64 = 1;
+pub(crate) const LAYOUT: u64 = 2;
 /// Bytes of the fixed part.
 pub(crate) const HEADER_SIZE: u64 = 128;
 
@@ -19,6 +19,40 @@ pub(crate) const SELECTOR: u64 = 16;
 pub(crate) const PHASE: u64 = 24;
 /// Byte offset of the generation word.
 pub(crate) const GENERATION: u64 = 32;
+
+/// Byte offset of the start word, see [`Start`].
+pub(crate) const START: u64 = 96;
+
+/// How far the start of an image is: what the program does once, by one of its own threads, before the new code
+/// is switched on. From [`Start::Handed`] on the image must stay mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// No thread has ever been asked.
+    NotBegun,
+    /// A thread is asked, or was when its patcher died.
+    Handed,
+    /// A thread is at it.
+    Running,
+    /// Done.
+    Done,
+}
+
+impl Start {
+    pub(crate) fn word(self) -> u64 {
+        match self {
+            Start::NotBegun => 0,
+            Start::Handed => 1,
+            Start::Running => 2,
+            Start::Done => 3,
+        }
+    }
+
+    pub(crate) fn of(word: u64) -> Option<Start> {
+        [Start::NotBegun, Start::Handed, Start::Running, Start::Done]
+            .into_iter()
+            .find(|start| start.word() == word)
+    }
+}
 
 /// How far an installation is; what the code does is decided by the selector alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +107,8 @@ pub(crate) struct Header {
     pub(crate) description_size: u64,
     /// First 8 bytes of the BLAKE3 of the description.
     pub(crate) check: u64,
+    /// See [`START`].
+    pub(crate) start: Start,
 }
 
 impl Header {
@@ -91,6 +127,7 @@ impl Header {
             self.functions,
             self.description_size,
             self.check,
+            self.start.word(),
         ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.resize(HEADER_SIZE as usize, 0);
@@ -117,6 +154,7 @@ impl Header {
             functions: word(9)?,
             description_size: word(10)?,
             check: word(11)?,
+            start: Start::of(word(START as usize / 8)?)?,
         };
         // A record is written by us, but lies in memory that the program can write to.
         let sane = header.functions <= 1 << 20

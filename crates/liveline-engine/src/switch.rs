@@ -6,7 +6,7 @@
 
 use liveline_process::{MemoryError, Process};
 
-use crate::record::{GENERATION, PHASE, Phase, SELECTOR};
+use crate::record::{GENERATION, PHASE, Phase, SELECTOR, Start};
 use crate::registry::{Installed, Owner, Registry};
 use crate::table::{CLOSED, DETOUR_SIZE, NEW, OLD, detour};
 
@@ -208,7 +208,8 @@ pub(crate) fn settle(process: &Process, registry: &mut Registry) -> Result<(), M
         }
         let phase = match (installed.committed(), installed.header.phase) {
             (true, _) => Phase::Active,
-            (false, Phase::Mapped) => Phase::Mapped,
+            // Once its unwind records may be known to the program, an image stays.
+            (false, Phase::Mapped) if installed.header.start == Start::NotBegun => Phase::Mapped,
             (false, _) => Phase::Retired,
         };
         set_phase(process, installed, phase)?;

@@ -10,6 +10,7 @@ use gimli::{BaseAddresses, Encoding, Format, LittleEndian, UnwindSection, X86_64
 use iced_x86::{Decoder, DecoderOptions};
 
 use crate::layout::Layout;
+use crate::starter::{STARTER_FRAMED, STARTER_PUSHED, STARTER_RETURN, STARTER_SAVED};
 use crate::table::{
     GATE_SIZE, THUNK_AGAIN, THUNK_NEW, THUNK_NEW_JUMP, THUNK_OLD_JUMP, THUNK_PUSHED, THUNK_SIZE, THUNK_WAIT,
 };
@@ -51,6 +52,21 @@ pub(crate) fn table_records(layout: &Layout, base: u64, gate: &[u8]) -> Result<V
         fde.add_instruction(offset, CallFrameInstruction::CfaOffset(cfa));
     }
     frames.add_fde(cie, fde);
+    if layout.starter_size != 0 {
+        let length = layout.starter_size as u32;
+        let mut fde = FrameDescriptionEntry::new(Address::Constant(base + layout.starter), length);
+        for (offset, instruction) in [
+            (STARTER_PUSHED, CallFrameInstruction::CfaOffset(16)),
+            (STARTER_PUSHED, CallFrameInstruction::Offset(X86_64::RBP, -16)),
+            (STARTER_FRAMED, CallFrameInstruction::CfaRegister(X86_64::RBP)),
+            (STARTER_SAVED, CallFrameInstruction::Offset(X86_64::RBX, -24)),
+            (STARTER_SAVED, CallFrameInstruction::Offset(X86_64::R12, -32)),
+            (length - STARTER_RETURN, CallFrameInstruction::Cfa(X86_64::RSP, 8)),
+        ] {
+            fde.add_instruction(offset, instruction);
+        }
+        frames.add_fde(cie, fde);
+    }
     let mut section = EhFrame(EndianVec::new(LittleEndian));
     frames.write_eh_frame(&mut section)?;
     Ok(section.0.into_vec())

@@ -135,6 +135,8 @@ fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> CallError {
 
 /// Room left free below the frame for the thread's own signal handlers, and for a called function (bytes).
 const ROOM_BELOW: u64 = 16 << 10;
+/// The same for a function that may do anything.
+const ROOM_FOR_ANYTHING: u64 = 64 << 10;
 /// Signals for faults, which must not be blocked: the kernel kills who faults with its signal blocked.
 const FAULTS: u64 = bit(libc::SIGSEGV)
     | bit(libc::SIGBUS)
@@ -163,7 +165,8 @@ impl Process {
         entry: u64,
         deadline: Duration,
     ) -> Result<CallReport, CallError> {
-        let (results, _, tid, longest_stop) = self.run(Work { calls, function: None, entry }, deadline)?;
+        let work = Work { calls, function: None, entry, suits: None };
+        let (results, _, tid, longest_stop) = self.run(work, deadline)?;
         Ok(CallReport { results, tid, longest_stop })
     }
 
@@ -181,7 +184,21 @@ impl Process {
     ) -> Result<u64, CallError> {
         let arg = |n: usize| args.get(n).copied().unwrap_or(0);
         let function = Some((function, std::array::from_fn(arg)));
-        self.run(Work { calls: &[], function, entry }, deadline).map(|(_, value, ..)| value)
+        self.run(Work { calls: &[], function, entry, suits: None }, deadline).map(|(_, value, ..)| value)
+    }
+
+    /// As [`Process::call_function`], for a function without arguments that takes locks: only a thread that
+    /// `suits` does it. It is asked while the thread is held, and says why not otherwise. How long that thread
+    /// was kept from its own work.
+    pub fn call_function_where(
+        &self,
+        function: u64,
+        entry: u64,
+        deadline: Duration,
+        suits: Suits<'_>,
+    ) -> Result<Duration, CallError> {
+        let work = Work { calls: &[], function: Some((function, [0; 6])), entry, suits: Some(suits) };
+        self.run(work, deadline).map(|(.., longest_stop)| longest_stop)
     }
 
     fn run(&self, work: Work<'_>, deadline: Duration) -> Result<(Vec<i64>, u64, i32, Duration), CallError> {
@@ -217,10 +234,15 @@ impl Process {
     }
 }
 
+/// Whether a held thread with these registers may do something; a reason if not.
+pub type Suits<'s> = &'s dyn Fn(&Registers) -> Result<(), String>;
+
 pub(crate) struct Work<'w> {
     pub(crate) calls: &'w [SystemCall],
     pub(crate) function: Option<(u64, [u64; 6])>,
     pub(crate) entry: u64,
+    /// Who may do it; none: anybody.
+    pub(crate) suits: Option<Suits<'w>>,
 }
 
 enum Begun<'p> {
@@ -274,6 +296,9 @@ impl<'p> Session<'p> {
             Err(why) => return Ok(Begun::Refused(why)),
         };
         let guard = LetGo { tid };
+        if let Some(Err(why)) = work.suits.map(|suits| suits(&regs)) {
+            return Ok(Begun::Refused(why));
+        }
         restart::mend(tid, &regs).map_err(failed("PTRACE_POKEUSER"))?;
         let (saved, interrupted) = match return_point(process, tid, &regs, work.entry)? {
             Ok(point) => point,
@@ -285,7 +310,8 @@ impl<'p> Session<'p> {
             return Ok(Begun::Refused("has a vector state of an unknown kind".to_owned()));
         };
         let room = mappings.iter().find(|m| m.contains(saved.rsp));
-        let has_room = room.is_some_and(|m| m.start.saturating_add(ROOM_BELOW) <= frame.address);
+        let room_below = if work.suits.is_some() { ROOM_FOR_ANYTHING } else { ROOM_BELOW };
+        let has_room = room.is_some_and(|m| m.start.saturating_add(room_below) <= frame.address);
         if stack::place(&saved, mappings) == Place::Foreign {
             return Ok(Begun::Refused("is not on its own stack".to_owned()));
         } else if !has_room {

@@ -27,7 +27,7 @@ mod task;
 mod trace;
 pub mod unwind;
 
-pub use call::{Arg, CallError, CallReport, SystemCall};
+pub use call::{Arg, CallError, CallReport, Suits, SystemCall};
 pub use emerge::Emerged;
 pub use find::{all_processes, processes_running};
 pub use lock::{Lock, LockError};

@@ -31,7 +31,7 @@ impl Process {
     /// takes to hand them over, and its results are not seen; look for their effect. The borrowed code stays
     /// until [`Process::return_code`].
     pub fn send(&self, calls: &[SystemCall], entry: u64, deadline: Duration) -> Result<Sent, CallError> {
-        let work = Work { calls, function: None, entry };
+        let work = Work { calls, function: None, entry, suits: None };
         let session = self.begin(&work, Instant::now() + deadline)?;
         let tid = session.tid;
         let frame_end = session.frame.address + session.frame.bytes.len() as u64;
