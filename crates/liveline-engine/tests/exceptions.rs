@@ -4,6 +4,8 @@
 mod object_file;
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::time::Duration;
 
 use liveline_engine::{Options, State};
@@ -82,4 +84,48 @@ fn without_a_safe_point_the_image_stays_and_goes_in_later_without_a_second_start
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", target.pid())).unwrap();
     assert_eq!(maps.matches("throws.1.liveline").count(), 2, "the same image, both parts: {maps}");
     assert_eq!(maps.matches(".liveline").count(), 2);
+}
+
+/// What the test below has its own program do, as a patcher that can be killed.
+#[test]
+fn patcher() {
+    let Ok(pid) = std::env::var("LIVELINE_TEST_PID") else { return };
+    let file = std::fs::read(std::env::var("LIVELINE_TEST_PATCH").unwrap()).unwrap();
+    let patch = Patch::decode(&file).unwrap();
+    expect(liveline_engine::apply(pid.parse().unwrap(), &patch, &file, Options::default()), State::Applied);
+}
+
+#[test]
+fn a_patcher_killed_around_the_start_leaves_a_program_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("throws.llp");
+    let mut kills = 0;
+    for operation in (1..).step_by(7) {
+        let mut target = Running::start_source("throws.cc", &[], &["2", "200"]);
+        let patch = patch(&target);
+        let bytes = patch.encode().unwrap();
+        std::fs::write(&file, &bytes).unwrap();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "patcher"])
+            .env("LIVELINE_TEST_PID", target.pid().to_string())
+            .env("LIVELINE_TEST_PATCH", &file)
+            .env("LIVELINE_TEST_KILL_AT", operation.to_string())
+            .status()
+            .unwrap();
+        let seen = target.ask();
+        assert!([[15, 101, 0], [6, 1, 0]].contains(&[seen[0], seen[1], seen[2]]), "{operation}: {seen:?}");
+        let recovered = liveline_engine::recover(target.pid(), Options::default());
+        assert!([State::Recovered, State::Clean].contains(&recovered.state), "{operation}: {recovered:?}");
+        let outcome = target.apply(&patch);
+        assert!([State::Applied, State::Already].contains(&outcome.state), "{operation}: {outcome:?}");
+        assert_eq!(target.ask()[..3], [15, 101, 0], "{operation}: constructed once");
+        assert_eq!(target.say("t\n")[0], -7000, "{operation}");
+        expect(target.revert("throws"), State::Reverted);
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.signal(), Some(9), "{operation}: {status:?}");
+        kills += 1;
+    }
+    assert!(kills > 10, "{kills} kills");
 }
