@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod debian;
 mod expat;
 mod memcached;
 mod nginx;

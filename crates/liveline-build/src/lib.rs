@@ -8,6 +8,7 @@
 
 mod command;
 mod compiler;
+pub mod debian;
 mod explain;
 mod fix;
 mod record;

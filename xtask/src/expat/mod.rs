@@ -10,10 +10,10 @@ use liveline_demo::load::{Client, Fault};
 use liveline_demo::tool::Selection;
 use serde::Serialize;
 
-use crate::debian::{Archive, Change, Program, SecurityUpdate};
-use crate::shell::{Result, Tried, liveline};
+use crate::shell::{self, Result, Tried, liveline};
 use crate::trial::{Daemon, Service, Started, TrialReport, Update, free_port, publish};
 use client::{Checker, Connection};
+use liveline_build::debian::{Change, Program, SecurityUpdate};
 
 const CLIENTS: usize = 8;
 
@@ -60,9 +60,9 @@ struct Report {
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
     let tool = liveline(words)?;
-    let archive = Archive::open(words)?;
-    archive.install(words, &["python3"])?;
-    let expat = UPDATE.prepare_or(&archive, words, &FIX)?;
+    let archive = shell::archive(words)?;
+    archive.install(&["python3"])?;
+    let expat = UPDATE.prepare_or(&archive, &FIX)?;
     let side = &expat.sides[0];
     words.step("The stock library in Python, a service that parses XML");
     words.line(&format!("patches of the update: {}", expat.patches.join(", ")));

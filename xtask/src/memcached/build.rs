@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use liveline_demo::Words;
-
-use crate::debian::{Archive, Built, Change, Recipe, Room};
 use crate::shell::{Result, cache};
+use liveline_build::debian::{Archive, Built, Change, Recipe, Room};
 
 const PACKAGE: &str = "memcached";
 const OLD: &str = "1.6.18-1";
@@ -41,7 +39,6 @@ pub(super) enum Kind {
 /// Builds memcached, each kind once.
 pub(super) struct Factory<'a> {
     archive: &'a Archive,
-    words: Words,
     room: Room<'a>,
     has_old: bool,
     has_new: bool,
@@ -49,11 +46,10 @@ pub(super) struct Factory<'a> {
 
 impl<'a> Factory<'a> {
     /// A factory with its folder in the cache.
-    pub(super) fn open(archive: &'a Archive, words: Words) -> Result<Self> {
+    pub(super) fn open(archive: &'a Archive) -> Result<Self> {
         Ok(Factory {
             archive,
-            words,
-            room: Room::open(archive, words, PACKAGE, NEW, &[])?,
+            room: Room::open(archive, PACKAGE, NEW, &[])?,
             has_old: archive.has(PACKAGE, OLD),
             has_new: archive.has(PACKAGE, NEW),
         })
@@ -80,13 +76,13 @@ impl<'a> Factory<'a> {
 
     /// The old program with its symbols.
     pub(super) fn old(&self, kind: Kind) -> Result<Built> {
-        self.recipe(kind, false).build(self.archive, &self.room, self.words)
+        self.recipe(kind, false).build(self.archive, &self.room)
     }
 
     /// The objects to compare, of the old or the new version.
     pub(super) fn objects(&self, kind: Kind, new: bool) -> Result<PathBuf> {
         let recipe = self.recipe(kind, new).with_sections();
-        Ok(recipe.build(self.archive, &self.room, self.words)?.objects(PROGRAM))
+        Ok(recipe.build(self.archive, &self.room)?.objects(PROGRAM))
     }
 
     fn recipe(&self, kind: Kind, new: bool) -> Recipe {

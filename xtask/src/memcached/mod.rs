@@ -14,10 +14,10 @@ use liveline_demo::Words;
 use liveline_demo::tool::{DiffRequest, Made, Tool};
 use serde::Serialize;
 
-use crate::debian::{Archive, build_id, prove, same_image};
-use crate::shell::{Failure, Result, Tried, cache, liveline};
+use crate::shell::{self, Failure, Result, Tried, cache, liveline};
 use crate::trial::{TrialReport, Update, publish};
 use build::{Factory, Kind, PROGRAM};
+use liveline_build::debian::{build_id, prove, same_image};
 
 /// What the task found.
 #[derive(Serialize)]
@@ -35,12 +35,16 @@ struct Report {
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
     let tool = liveline(words)?;
-    let archive = Archive::open(words)?;
-    archive.install(
-        words,
-        &["dpkg-dev", "binutils", "patch", "libevent-2.1-7", "libsasl2-modules", "libsasl2-2"],
-    )?;
-    let factory = Factory::open(&archive, words)?;
+    let archive = shell::archive(words)?;
+    archive.install(&[
+        "dpkg-dev",
+        "binutils",
+        "patch",
+        "libevent-2.1-7",
+        "libsasl2-modules",
+        "libsasl2-2",
+    ])?;
+    let factory = Factory::open(&archive)?;
 
     words.step("Debian's old and new memcached");
     let (proof, same) = facts(&factory, words)?;

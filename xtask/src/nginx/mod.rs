@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use liveline_demo::Words;
 use serde::Serialize;
 
-use crate::debian::{Archive, Program, SecurityUpdate};
-use crate::shell::{Result, liveline};
+use crate::shell::{self, Result, liveline};
 use crate::trial::{TrialReport, Update, publish};
+use liveline_build::debian::{Archive, Program, SecurityUpdate};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "nginx",
@@ -43,9 +43,9 @@ struct Report {
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
     let tool = liveline(words)?;
-    let archive = Archive::open(words)?;
-    archive.install(words, &["openssl"])?;
-    let nginx = UPDATE.prepare(&archive, words)?;
+    let archive = shell::archive(words)?;
+    archive.install(&["openssl"])?;
+    let nginx = UPDATE.prepare(&archive)?;
     let side = &nginx.sides[0];
     words.step("The stock server, master and workers, Debian's security update");
     words.line(&format!("patches of the update: {}", nginx.patches.join(", ")));

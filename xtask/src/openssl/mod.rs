@@ -8,10 +8,10 @@ use liveline_demo::Words;
 use liveline_demo::tool::{Made, Tool};
 use serde::Serialize;
 
-use crate::debian::{Archive, Prepared, Program, SecurityUpdate, Side};
 use crate::nginx;
-use crate::shell::{Failure, Result, Tried, liveline};
+use crate::shell::{self, Failure, Result, Tried, liveline};
 use crate::trial::{TrialReport, Update, publish};
+use liveline_build::debian::{Prepared, Program, SecurityUpdate, Side};
 use service::Which;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
@@ -54,9 +54,9 @@ struct Report {
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
     let tool = liveline(words)?;
-    let archive = Archive::open(words)?;
-    archive.install(words, &["openssl", "python3"])?;
-    let openssl = UPDATE.prepare(&archive, words)?;
+    let archive = shell::archive(words)?;
+    archive.install(&["openssl", "python3"])?;
+    let openssl = UPDATE.prepare(&archive)?;
     let scene = Scene { tool, nginx: nginx::stock(&archive)?, openssl, times, words };
 
     words.step("Trial 1: libssl 3.0.17 to 3.0.20 in nginx");

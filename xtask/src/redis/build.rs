@@ -2,8 +2,8 @@
 
 use liveline_demo::Words;
 
-use crate::debian::{Archive, Prepared, Program, SecurityUpdate};
-use crate::shell::Result;
+use crate::shell::{self, Result};
+use liveline_build::debian::{Prepared, Program, SecurityUpdate};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "redis",
@@ -22,5 +22,5 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
 
 /// Builds redis with and without the newest security patches, or takes what was built before.
 pub(crate) fn build(words: Words) -> Result<Prepared> {
-    UPDATE.prepare(&Archive::open(words)?, words)
+    UPDATE.prepare(&shell::archive(words)?)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::shell::{Failure, Result, Tried};
+use super::command::{Failure, Result, Tried};
 
 /// One command of a compiler.
 #[derive(Debug)]

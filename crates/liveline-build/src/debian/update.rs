@@ -3,95 +3,93 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use liveline_demo::Words;
-
+use super::command::{Failure, Quiet, Result, Tried};
 use super::{Archive, Change, Recipe, Room, prove};
-use crate::shell::{Failure, Quiet, Result, Tried, cache};
 
 /// A program or library of the package.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Program {
+pub struct Program {
     /// Binary package that has it.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// Its path in there.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// Its path in the build tree.
-    pub(crate) product: &'static str,
+    pub product: &'static str,
 }
 
 /// A source package at the version that runs and at a newer one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SecurityUpdate {
+pub struct SecurityUpdate {
     /// Source package.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// The version that runs.
-    pub(crate) old: &'static str,
+    pub old: &'static str,
     /// The newer version.
-    pub(crate) new: &'static str,
+    pub new: &'static str,
     /// How many of the last patches of `new` the old version has not, for when the archive has lost it.
-    pub(crate) patches: usize,
+    pub patches: usize,
     /// What of it is to be patched.
-    pub(crate) programs: &'static [Program],
+    pub programs: &'static [Program],
     /// Versions of build dependencies, as the stock binary tells them.
-    pub(crate) pins: &'static [&'static str],
+    pub pins: &'static [&'static str],
     /// Rules in place of the package's own, so that only what is wanted is built.
-    pub(crate) rules: &'static str,
+    pub rules: &'static str,
 }
 
 /// One program, ready to be updated.
 #[derive(Clone, Debug)]
-pub(crate) struct Side {
+pub struct Side {
     /// What runs: the archive's binary, or where that is gone ours, stripped.
-    pub(crate) running: PathBuf,
+    pub running: PathBuf,
     /// The rebuilt program with its symbols.
-    pub(crate) twin: PathBuf,
+    pub twin: PathBuf,
     /// The objects it was linked from, one section a function.
-    pub(crate) old: PathBuf,
+    pub old: PathBuf,
     /// The objects of the newer version.
-    pub(crate) new: PathBuf,
+    pub new: PathBuf,
     /// How the twin was proved to be what runs.
-    pub(crate) proof: String,
+    pub proof: String,
 }
 
 /// All that was built.
-pub(crate) struct Prepared {
+pub struct Prepared {
     /// The programs, in the order of [`SecurityUpdate::programs`].
-    pub(crate) sides: Vec<Side>,
+    pub sides: Vec<Side>,
     /// The patches by which the newer version differs.
-    pub(crate) patches: Vec<String>,
+    pub patches: Vec<String>,
 }
 
 impl SecurityUpdate {
     /// As [`Self::prepare`]; where the archive has not the newer version's source, the newer side is the old one
     /// with `changes`.
-    pub(crate) fn prepare_or(&self, archive: &Archive, words: Words, changes: &[Change]) -> Result<Prepared> {
-        let folder = self.source(self.new)?;
+    pub fn prepare_or(&self, archive: &Archive, changes: &[Change]) -> Result<Prepared> {
+        let folder = self.source(archive, self.new)?;
         match archive.source(self.package, self.new, &folder) {
-            Ok(_) => self.prepare(archive, words),
+            Ok(_) => self.prepare(archive),
             Err(_) => {
-                words.line(&format!(
+                archive.say(&format!(
                     "the archive has no source of {}: upstream's fix is put into {} instead",
                     self.new, self.old
                 ));
                 let own = SecurityUpdate { new: self.old, ..*self };
-                own.build(archive, words, changes)
+                own.build(archive, changes)
             }
         }
     }
 
     /// Builds both sides, or takes what was built before.
-    pub(crate) fn prepare(&self, archive: &Archive, words: Words) -> Result<Prepared> {
-        self.build(archive, words, &[])
+    pub fn prepare(&self, archive: &Archive) -> Result<Prepared> {
+        self.build(archive, &[])
     }
 
-    fn build(&self, archive: &Archive, words: Words, changes: &[Change]) -> Result<Prepared> {
-        archive.install(words, &["dpkg-dev", "binutils", "patch"])?;
+    fn build(&self, archive: &Archive, changes: &[Change]) -> Result<Prepared> {
+        archive.install(&["dpkg-dev", "binutils", "patch"])?;
         let newest = archive.newest_source(self.package)?;
         let new_version = if archive.has(self.package, self.new) { self.new } else { &newest };
         let stock = self.programs.iter().all(|p| archive.has(p.package, self.old))
             && archive.has(self.package, self.old);
         if !stock {
-            words.line(&format!(
+            archive.say(&format!(
                 "{} is no longer in the archive: the old side is {new_version} without its last {} patches, built here",
                 self.old, self.patches
             ));
@@ -103,19 +101,17 @@ impl SecurityUpdate {
             self.recipe("old", new_version, self.patches)
         };
         // The program that runs is built as the archive built it; the rest with its headers, to be comparable.
-        let room = Room::open(archive, words, self.package, &old.version, self.pins)?;
-        let twin = old.build(archive, &room, words)?;
-        let (old, new) = (
-            old.with_sections().build(archive, &room, words)?,
-            new.with_sections().build(archive, &room, words)?,
-        );
+        let room = Room::open(archive, self.package, &old.version, self.pins)?;
+        let twin = old.build(archive, &room)?;
+        let (old, new) =
+            (old.with_sections().build(archive, &room)?, new.with_sections().build(archive, &room)?);
         let mut sides = Vec::new();
         for program in self.programs {
             let rebuilt = twin.program(program.product);
             let (running, proof) = if stock {
                 let running = self.stock(archive, program)?;
                 let proof = prove(&running, &rebuilt)?;
-                words.line(&format!("the rebuilt {} is the stock binary: {proof}", program.path));
+                archive.say(&format!("the rebuilt {} is the stock binary: {proof}", program.path));
                 (running, proof)
             } else {
                 (twin.stripped(program.product)?, "built here".into())
@@ -128,7 +124,8 @@ impl SecurityUpdate {
                 proof,
             });
         }
-        let patches = patches(&archive.source(self.package, new_version, &self.source(new_version)?)?)?;
+        let patches =
+            patches(&archive.source(self.package, new_version, &self.source(archive, new_version)?)?)?;
         let before = if stock {
             patches_before(archive, self, &patches)?
         } else {
@@ -138,14 +135,14 @@ impl SecurityUpdate {
     }
 
     /// The archive's binary of the old version.
-    pub(crate) fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
-        let folder = cache(self.package)?.join(format!("stock-{}-{}", program.package, self.old));
+    pub fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
+        let folder = archive.cache(self.package)?.join(format!("stock-{}-{}", program.package, self.old));
         archive.binary(program.package, self.old, &folder)?;
         Ok(folder.join(program.path))
     }
 
-    fn source(&self, version: &str) -> Result<PathBuf> {
-        Ok(cache(self.package)?.join(format!("source-{version}")))
+    fn source(&self, archive: &Archive, version: &str) -> Result<PathBuf> {
+        Ok(archive.cache(self.package)?.join(format!("source-{version}")))
     }
 
     fn recipe(&self, name: &str, version: &str, leave_out: usize) -> Recipe {
@@ -163,7 +160,7 @@ impl SecurityUpdate {
 }
 
 fn patches_before(archive: &Archive, update: &SecurityUpdate, all: &[String]) -> Result<usize> {
-    let old = patches(&archive.source(update.package, update.old, &update.source(update.old)?)?)?;
+    let old = patches(&archive.source(update.package, update.old, &update.source(archive, update.old)?)?)?;
     Ok(all.iter().zip(&old).take_while(|(a, b)| a == b).count())
 }
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::shell::{Quiet, Result, Tried};
+use super::command::{Quiet, Result, Tried};
 
 /// Unpacks a source package as `into`, with its first patches only if `leave_out` is not 0.
-pub(crate) fn unpack(dsc: &Path, into: &Path, leave_out: usize) -> Result<()> {
+pub(super) fn unpack(dsc: &Path, into: &Path, leave_out: usize) -> Result<()> {
     let _ = fs::remove_dir_all(into);
     let folder = into.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).tried(format!("make {}", folder.display()))?;

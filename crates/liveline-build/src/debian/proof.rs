@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::shell::{Failure, Quiet, Result, Tried, output_of};
+use super::command::{Failure, Quiet, Result, Tried, output_of};
 
 /// Says by what the rebuilt program is proved to be the stock one.
-pub(crate) fn prove(stock: &Path, rebuilt: &Path) -> Result<String> {
+pub fn prove(stock: &Path, rebuilt: &Path) -> Result<String> {
     let (theirs, ours) = (build_id(stock)?, build_id(rebuilt)?);
     if theirs == ours {
         return Ok(format!("same build-id {theirs}"));
@@ -26,7 +26,7 @@ pub(crate) fn prove(stock: &Path, rebuilt: &Path) -> Result<String> {
 }
 
 /// The build-id of an ELF file, in hex.
-pub(crate) fn build_id(file: &Path) -> Result<String> {
+pub fn build_id(file: &Path) -> Result<String> {
     let text = output_of(&format!("readelf -n {}", file.display()))?;
     text.lines()
         .find_map(|line| line.trim().strip_prefix("Build ID: "))
@@ -35,7 +35,7 @@ pub(crate) fn build_id(file: &Path) -> Result<String> {
 }
 
 /// Whether two programs load the same bytes, the build-id aside.
-pub(crate) fn same_image(a: &Path, b: &Path) -> Result<bool> {
+pub fn same_image(a: &Path, b: &Path) -> Result<bool> {
     let folder = tempfile::tempdir().tried("make a temporary folder")?;
     let image = |file: &Path, name: &str| -> Result<Vec<u8>> {
         let to = folder.path().join(name);

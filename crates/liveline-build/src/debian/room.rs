@@ -8,10 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use liveline_demo::Words;
-
 use super::Archive;
-use crate::shell::{Failure, Quiet, Result, Tried, cache};
+use super::command::{Failure, Quiet, Result, Tried};
 
 /// Makes the room around itself and goes on in it as the given command.
 const ENTER: &str = r#"#!/bin/sh
@@ -65,7 +63,7 @@ const COMPILERS: [&str; 10] = [
 ];
 
 /// The room.
-pub(crate) struct Room<'a> {
+pub struct Room<'a> {
     archive: &'a Archive,
     folder: PathBuf,
 }
@@ -73,19 +71,13 @@ pub(crate) struct Room<'a> {
 impl<'a> Room<'a> {
     /// The room in which `package=version` can be built, with `pins` (`libssl-dev=3.0.20-1~deb12u2`) installed
     /// over whatever versions would be taken else. Made anew if this system's packages changed since.
-    pub(crate) fn open(
-        archive: &'a Archive,
-        words: Words,
-        package: &str,
-        version: &str,
-        pins: &[&str],
-    ) -> Result<Self> {
+    pub fn open(archive: &'a Archive, package: &str, version: &str, pins: &[&str]) -> Result<Self> {
         if !is_root() {
             return Err(Failure(
                 "building as the archive did needs root: it is done in a room of overlays".into(),
             ));
         }
-        let folder = cache("rooms")?.join(package);
+        let folder = archive.cache("rooms")?.join(package);
         let room = Room { archive, folder };
         let system = fs::metadata("/var/lib/dpkg/status")
             .and_then(|m| m.modified())
@@ -98,7 +90,7 @@ impl<'a> Room<'a> {
         if fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
             return Ok(room);
         }
-        words.line(&format!(
+        archive.say(&format!(
             "installing what builds {package} {version} (not on this system: in a room of overlays)"
         ));
         let _ = fs::remove_dir_all(&room.folder);
@@ -131,7 +123,7 @@ impl<'a> Room<'a> {
     }
 
     /// A command to be run in the room, where `build` is `/build`; the compilers' commands are noted in `record`.
-    pub(crate) fn run(&self, build: &Path, record: &Path, line: &str) -> Quiet {
+    pub fn run(&self, build: &Path, record: &Path, line: &str) -> Quiet {
         let folder = self.folder.display();
         let line = format!(
             "unshare --mount --uts --propagation private sh {folder}/enter {folder} {} {} {} {line}",

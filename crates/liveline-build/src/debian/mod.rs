@@ -7,6 +7,7 @@
 //! - [`prove`]: by what a rebuilt program is known to be the archive's.
 
 mod archive;
+mod command;
 mod links;
 mod proof;
 mod rebuild;
@@ -14,8 +15,9 @@ mod room;
 mod source;
 mod update;
 
-pub(crate) use archive::Archive;
-pub(crate) use proof::{build_id, prove, same_image};
-pub(crate) use rebuild::{Built, Change, Recipe};
-pub(crate) use room::Room;
-pub(crate) use update::{Prepared, Program, SecurityUpdate, Side};
+pub use archive::Archive;
+pub use command::{Failure, Quiet, Result, Tried, output_of};
+pub use proof::{build_id, prove, same_image};
+pub use rebuild::{Built, Change, Recipe};
+pub use room::Room;
+pub use update::{Prepared, Program, SecurityUpdate, Side};

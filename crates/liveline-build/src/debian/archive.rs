@@ -3,28 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use liveline_demo::Words;
-
-use crate::shell::{Failure, Quiet, Result, Tried, cache, output_of};
+use super::command::{Failure, Quiet, Result, Tried, output_of};
 
 /// The archive, with sources.
-pub(crate) struct Archive {
+pub struct Archive {
     /// Options for apt: own sources file, own lists.
     options: String,
     folder: PathBuf,
+    cache: PathBuf,
+    say: Box<dyn Fn(&str)>,
 }
 
 /// How old the lists may be before they are fetched again.
 const LISTS_LAST: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
 
 impl Archive {
-    /// Opens the archive; fetches its lists if they are missing or old.
-    pub(crate) fn open(words: Words) -> Result<Self> {
+    /// Opens the archive; fetches its lists if they are missing or old. What is fetched and built is kept in `cache`;
+    /// what is being done is told to `say`, a line at a time.
+    ///
+    /// # Errors
+    /// A [`Failure`] if this is not Debian 12, or the lists cannot be had.
+    pub fn open(cache: PathBuf, say: impl Fn(&str) + 'static) -> Result<Self> {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         if !release.contains("VERSION_CODENAME=bookworm") {
             return Err(Failure("this needs Debian 12 (bookworm): its packages are the trial".into()));
         }
-        let folder = cache("apt")?;
+        let folder = cache.join("apt");
         for part in ["sources", "lists/partial"] {
             fs::create_dir_all(folder.join(part)).tried("make a folder for apt")?;
         }
@@ -36,12 +40,14 @@ impl Archive {
                 folder.display()
             ),
             folder,
+            cache,
+            say: Box::new(say),
         };
         let fresh = fs::metadata(&stamp)
             .and_then(|m| m.modified())
             .is_ok_and(|t| t.elapsed().is_ok_and(|age| age < LISTS_LAST));
         if !fresh {
-            words.line("fetching the package lists");
+            archive.say("fetching the package lists");
             fs::write(archive.folder.join("sources/debian.sources"), sources())
                 .tried("write the sources file")?;
             archive.apt(&archive.folder, "apt-get", "update -qq")?;
@@ -51,12 +57,12 @@ impl Archive {
     }
 
     /// Installs those of `packages` that are missing.
-    pub(crate) fn install(&self, words: Words, packages: &[&str]) -> Result<()> {
+    pub fn install(&self, packages: &[&str]) -> Result<()> {
         let missing: Vec<_> = packages.iter().copied().filter(|p| !installed(p)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        words.line(&format!("installing {}", missing.join(", ")));
+        self.say(&format!("installing {}", missing.join(", ")));
         self.apt(
             &self.folder,
             "apt-get",
@@ -65,7 +71,7 @@ impl Archive {
     }
 
     /// The binary package, unpacked into `into`.
-    pub(crate) fn binary(&self, package: &str, version: &str, into: &Path) -> Result<()> {
+    pub fn binary(&self, package: &str, version: &str, into: &Path) -> Result<()> {
         if into.join("done").exists() {
             return Ok(());
         }
@@ -78,13 +84,25 @@ impl Archive {
     }
 
     /// The source package, downloaded into `into`; gives its .dsc file.
-    pub(crate) fn source(&self, package: &str, version: &str, into: &Path) -> Result<PathBuf> {
+    pub fn source(&self, package: &str, version: &str, into: &Path) -> Result<PathBuf> {
         if let Ok(file) = only(into, ".dsc") {
             return Ok(file);
         }
         fs::create_dir_all(into).tried(format!("make {}", into.display()))?;
         self.apt(into, "apt-get", &format!("source -qq --download-only {package}={version}"))?;
         only(into, ".dsc")
+    }
+
+    /// Tells what is being done.
+    pub(super) fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+
+    /// The folder `name` of the cache.
+    pub(super) fn cache(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.cache.join(name);
+        fs::create_dir_all(&folder).tried(format!("make {}", folder.display()))?;
+        Ok(folder)
     }
 
     /// The options for apt: own sources file, own lists.
@@ -98,7 +116,7 @@ impl Archive {
     }
 
     /// Whether the archive still has this version (as `binary`'s or `source`'s).
-    pub(crate) fn has(&self, package: &str, version: &str) -> bool {
+    pub fn has(&self, package: &str, version: &str) -> bool {
         let line = format!("apt-cache {} madison {package}", self.options);
         output_of(&line).is_ok_and(|text| {
             text.lines().any(|row| row.split('|').nth(1).is_some_and(|v| v.trim() == version))
@@ -106,7 +124,7 @@ impl Archive {
     }
 
     /// The newest version of a source package.
-    pub(crate) fn newest_source(&self, package: &str) -> Result<String> {
+    pub fn newest_source(&self, package: &str) -> Result<String> {
         let text = output_of(&format!("apt-cache {} madison {package}", self.options))?;
         let rows = text.lines().filter(|row| row.ends_with("Sources"));
         let versions = rows.filter_map(|row| row.split('|').nth(1)).map(|v| v.trim().to_string());

@@ -3,43 +3,41 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use liveline_demo::Words;
-
+use super::command::{Failure, Quiet, Result, Tried};
 use super::links::Links;
 use super::source::unpack;
 use super::{Archive, Room};
-use crate::shell::{Failure, Quiet, Result, Tried, cache};
 
 /// What to build.
 #[derive(Clone, Debug)]
-pub(crate) struct Recipe {
+pub struct Recipe {
     /// Name under which the result is kept.
-    pub(crate) name: String,
+    pub name: String,
     /// Source package.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// Its version.
-    pub(crate) version: String,
+    pub version: String,
     /// How many of the last patches of the series are left out.
-    pub(crate) leave_out: usize,
+    pub leave_out: usize,
     /// What is changed in the tree before it is built.
-    pub(crate) changes: Vec<Change>,
+    pub changes: Vec<Change>,
     /// One section a function and a data object: for the objects to compare.
-    pub(crate) sections: bool,
+    pub sections: bool,
     /// Programs and libraries to keep, by their path in the tree.
-    pub(crate) products: Vec<&'static str>,
+    pub products: Vec<&'static str>,
     /// Rules added to `debian/rules` in place of its own, so that only what is wanted is built.
-    pub(crate) rules: &'static str,
+    pub rules: &'static str,
 }
 
 /// A change of the unpacked sources: one text for another in a file.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub struct Change {
     /// The file, by its path in the tree.
-    pub(crate) file: &'static str,
+    pub file: &'static str,
     /// What stands there.
-    pub(crate) from: &'static str,
+    pub from: &'static str,
     /// What is to stand there.
-    pub(crate) to: &'static str,
+    pub to: &'static str,
 }
 
 impl Change {
@@ -54,13 +52,13 @@ impl Change {
 }
 
 /// What a build gave.
-pub(crate) struct Built {
+pub struct Built {
     folder: PathBuf,
 }
 
 impl Built {
     /// A product without its symbols.
-    pub(crate) fn stripped(&self, product: &str) -> Result<PathBuf> {
+    pub fn stripped(&self, product: &str) -> Result<PathBuf> {
         let to = self.folder.join(format!("{}.stripped", last(product)));
         Quiet::new(&self.folder, &format!("strip -o {} {}", to.display(), self.program(product).display()))
             .run()?;
@@ -68,25 +66,25 @@ impl Built {
     }
 
     /// A product as it was linked, with its symbols.
-    pub(crate) fn program(&self, product: &str) -> PathBuf {
+    pub fn program(&self, product: &str) -> PathBuf {
         self.folder.join(last(product))
     }
 
     /// The objects a product was linked from, by their paths in the tree.
-    pub(crate) fn objects(&self, product: &str) -> PathBuf {
+    pub fn objects(&self, product: &str) -> PathBuf {
         self.folder.join(format!("{}.objects", last(product)))
     }
 }
 
 impl Recipe {
     /// The same with one section a function and a data object.
-    pub(crate) fn with_sections(&self) -> Self {
+    pub fn with_sections(&self) -> Self {
         Recipe { sections: true, name: format!("{}-sections", self.name), ..self.clone() }
     }
 
     /// Builds it in `room`, or takes what was built before.
-    pub(crate) fn build(&self, archive: &Archive, room: &Room<'_>, words: Words) -> Result<Built> {
-        let own = cache(self.package)?;
+    pub fn build(&self, archive: &Archive, room: &Room<'_>) -> Result<Built> {
+        let own = archive.cache(self.package)?;
         let kept = own.join("builds").join(&self.name);
         let stamp = kept.join("done");
         // What was built by another recipe is not this one's.
@@ -94,7 +92,7 @@ impl Recipe {
         if fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
             return Ok(Built { folder: kept });
         }
-        words.line(&format!("building {} {} ({})", self.package, self.version, self.name));
+        archive.say(&format!("building {} {} ({})", self.package, self.version, self.name));
         let dsc =
             archive.source(self.package, &self.version, &own.join(format!("source-{}", self.version)))?;
         // The path at which the archive's builders build, as it stands in debug information and assertions.
