@@ -6,10 +6,10 @@ use std::sync::Arc;
 use liveline_elf::module::SymbolKind;
 
 use crate::compare::{Comparison, is_part, parts};
-use crate::names;
 use crate::program::Program;
 use crate::prove::Identities;
 use crate::unit::{Kind, Piece, Reloc, To, Unit, is_near_branch_kind};
+use crate::{names, rust};
 
 /// One object in both builds.
 #[derive(Debug)]
@@ -250,6 +250,12 @@ impl<'d> World<'d> {
         if let Some(symbol) = self.program.dynamic(base) {
             return Ok(Where::At { address: symbol.address, name: base.to_owned(), open: false });
         }
+        if rust::is_rust(base) && !self.program.imports_rust() {
+            return Err(format!(
+                "it needs {}, which the running program does not contain: the linker leaves out what nothing uses;                  write the fix with functions that the program uses already",
+                rust::readable(base)
+            ));
+        }
         let known = self.program.import(base);
         if self.program.is_static() && known.is_none() {
             if weak {
@@ -271,9 +277,11 @@ impl<'d> World<'d> {
         }
     }
 
-    /// A hidden global, which the linker made local.
+    /// A hidden global, which the linker made local. One of Rust's may be of a library that was not given.
     fn hidden_global(&self, name: &str) -> Option<&liveline_elf::module::Symbol> {
-        self.definitions.get(name)?;
+        if !rust::is_rust(name) {
+            self.definitions.get(name)?;
+        }
         let mut found = self.program.locals(name);
         let only = found.next()?;
         found.next().is_none().then_some(only)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use object::read::archive::ArchiveFile;
 
-use crate::DiffError;
+use crate::{DiffError, rust};
 
 /// The objects of one build, by the name they are paired by.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Build {
 
 #[derive(Debug)]
 struct Member {
-    /// Relative path, `archive(member)`, or empty where a single object was given.
+    /// Relative path, `archive(member)`, a crate, or empty where a single object was given.
     key: String,
     file: usize,
     range: std::ops::Range<usize>,
@@ -52,7 +52,39 @@ impl Build {
         if build.members.is_empty() {
             return Err(DiffError::NoObjects { path: path.into() });
         }
+        build.join_crates();
         Ok(build)
+    }
+
+    /// Makes one object of the objects of each Rust crate.
+    fn join_crates(&mut self) {
+        let mut crates: BTreeMap<String, Vec<Member>> = BTreeMap::new();
+        for member in std::mem::take(&mut self.members) {
+            match crate_key(&member.key) {
+                Some(name) => crates.entry(name).or_default().push(member),
+                None => self.members.push(member),
+            }
+        }
+        for (name, units) in crates {
+            let objects: Vec<&[u8]> = units.iter().filter_map(|unit| self.bytes(unit)).collect();
+            // An object that cannot be read is left as it is, for the reader to say what it is.
+            let unreadable = || objects.iter().position(|unit| rust::merge(&[unit]).is_none()).unwrap_or(0);
+            match rust::merge(&objects) {
+                Some(merged) => {
+                    let range = 0..merged.len();
+                    self.members.push(Member { key: name, file: self.files.len(), range });
+                    self.files.push(merged);
+                }
+                None => {
+                    let at = unreadable();
+                    self.members.extend(units.into_iter().nth(at).map(|unit| Member { key: name, ..unit }));
+                }
+            }
+        }
+    }
+
+    fn bytes(&self, member: &Member) -> Option<&[u8]> {
+        self.files.get(member.file)?.get(member.range.clone())
     }
 
     fn add(&mut self, path: &Path, key: String) -> Result<(), DiffError> {
@@ -70,6 +102,9 @@ impl Build {
             for member in archive.members() {
                 let member = member.map_err(damaged)?;
                 let name = String::from_utf8_lossy(member.name()).into_owned();
+                if name.ends_with(".rmeta") {
+                    continue;
+                }
                 let (start, size) = member.file_range();
                 let range = usize::try_from(start)
                     .ok()
@@ -91,10 +126,7 @@ impl Build {
     }
 
     fn objects(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.members.iter().filter_map(|member| {
-            let bytes = self.files.get(member.file)?.get(member.range.clone())?;
-            Some((member.key.as_str(), bytes))
-        })
+        self.members.iter().filter_map(|member| Some((member.key.as_str(), self.bytes(member)?)))
     }
 
     /// Pairs the objects of two builds by relative path and archive member.
@@ -109,6 +141,14 @@ impl Build {
             entry.new = Some(bytes);
         }
         all.into_values().collect()
+    }
+}
+
+/// The key of the crate an object is of, if it is a codegen unit.
+fn crate_key(key: &str) -> Option<String> {
+    match key.strip_suffix(')').and_then(|key| key.rsplit_once('(')) {
+        Some((archive, member)) => rust::crate_of(member).map(|name| format!("{archive}({name})")),
+        None => rust::crate_of(key).map(str::to_owned),
     }
 }
 
@@ -134,7 +174,7 @@ fn is_object_name(path: &Path) -> bool {
     // `.lo` files of libtool are text; the objects they stand for have their own names.
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension {
-        Some("o" | "a") => true,
+        Some("o" | "a" | "rlib") => true,
         Some("lo") => {
             let mut magic = [0; 4];
             fs::File::open(path)

@@ -19,6 +19,7 @@ mod place;
 mod program;
 mod prove;
 mod report;
+mod rust;
 mod tls;
 mod types;
 mod unit;
@@ -112,7 +113,10 @@ pub enum DiffError {
         name: String,
     },
     /// Link-time optimisation.
-    #[error("{name} was built with -flto: it holds no code; rebuild with -fno-lto or -ffat-lto-objects")]
+    #[error(
+        "{name} was built for link-time optimisation and holds no code; rebuild with -fno-lto or -ffat-lto-objects \
+         (rustc: -C lto=off and without -C linker-plugin-lto; cargo: lto = \"off\" in the profile)"
+    )]
     Lto {
         /// Which.
         name: String,

@@ -24,7 +24,10 @@ pub(crate) fn part_of(name: &str) -> Option<&str> {
 
 /// Labels the compiler made for itself (`.LC0`, `.L.str.3`): they name nothing for a person.
 pub(crate) fn is_private(name: &str) -> bool {
-    name.is_empty() || name.starts_with(".L")
+    name.is_empty()
+        || name.starts_with(".L")
+        || name.starts_with("GCC_except_table")
+        || crate::rust::is_anonymous(name)
 }
 
 /// Splits `name@VERSION` and `name@@VERSION`.

@@ -9,7 +9,7 @@ use liveline_elf::module::{Module, ModuleKind, Symbol, SymbolKind};
 use liveline_patch::Place;
 use object::elf;
 
-use crate::{DiffError, names};
+use crate::{DiffError, names, rust};
 
 /// Words of the target that the dynamic linker fills for one symbol.
 #[derive(Clone, Copy, Debug, Default)]
@@ -262,6 +262,11 @@ impl<'d> Program<'d> {
     /// Version and weakness with which the target imports a symbol.
     pub(crate) fn import(&self, name: &str) -> Option<&(Option<String>, bool)> {
         self.imports.get(name)
+    }
+
+    /// Whether the target takes functions of Rust from other modules.
+    pub(crate) fn imports_rust(&self) -> bool {
+        self.imports.keys().any(|name| rust::is_rust(name))
     }
 
     /// Whether the target imports this name as a function.

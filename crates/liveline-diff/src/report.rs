@@ -19,7 +19,7 @@ use crate::program::Program;
 use crate::prove::Identities;
 use crate::types::{self, Checked};
 use crate::unit::{Kind, Unit};
-use crate::{DiffError, Report, Request, entry, unwind};
+use crate::{DiffError, Report, Request, entry, rust, unwind};
 
 /// Makes a patch from two builds, or says why there is none.
 ///
@@ -111,7 +111,8 @@ struct Work<'d> {
     verdicts: Vec<Verdict>,
     notes: BTreeSet<String>,
     refused: bool,
-    records: BTreeMap<(usize, usize), Function>,
+    /// By new piece: one for each copy that the target has of the function.
+    records: BTreeMap<(usize, usize), Vec<Function>>,
 }
 
 impl<'d> Work<'d> {
@@ -145,8 +146,29 @@ impl<'d> Work<'d> {
         }
     }
 
+    /// Refuses crates of which nothing can be compared.
+    fn judge_crates(&mut self) {
+        for index in 0..self.world.pairs.len() {
+            let pair = &self.world.pairs[index];
+            let (Some(old), Some(new)) = (&pair.old, &pair.new) else { continue };
+            if Arc::ptr_eq(old, new) {
+                continue;
+            }
+            if let Some(reason) = rust::mismatch(old, new, self.world.program.data) {
+                let comparison = &mut self.world.pairs[index].comparison;
+                *comparison = Comparison {
+                    new_of: vec![None; comparison.new_of.len()],
+                    old_of: vec![None; comparison.old_of.len()],
+                    ..Comparison::default()
+                };
+                self.say(index, "", VerdictKind::Refused, reason);
+            }
+        }
+    }
+
     /// Decides what is replaced.
     fn judge(&mut self) {
+        self.judge_crates();
         for pair in 0..self.world.pairs.len() {
             let changed = self.world.pairs[pair].comparison.changed.clone();
             self.replace(pair, &changed, VerdictKind::Changed, "its code differs");
@@ -194,7 +216,7 @@ impl<'d> Work<'d> {
         let wanted: BTreeMap<usize, usize> = pieces
             .iter()
             .filter(|&&piece| !world.replaced.contains_key(&(index, piece)))
-            .filter_map(|&piece| Some((pair.comparison.old_of[piece]?, piece)))
+            .flat_map(|&piece| pair.comparison.copies_of(piece).map(move |before| (before, piece)))
             .collect();
         if wanted.is_empty() {
             return;
@@ -225,7 +247,8 @@ impl<'d> Work<'d> {
             }
             match self.record(index, &old, before) {
                 Ok(record) => {
-                    let twin = self.records.iter().find(|(_, other)| other.address == record.address);
+                    let same = |other: &Function| other.address == record.address;
+                    let twin = self.records.iter().find(|(_, others)| others.iter().any(same));
                     if let Some((&(other, piece), _)) = twin {
                         let same = self.world.piece((other, piece)).map(|piece| piece.bytes)
                             == Some(new.pieces[after].bytes);
@@ -243,8 +266,8 @@ impl<'d> Work<'d> {
                         self.say(index, &name, VerdictKind::Refused, reason);
                         continue;
                     }
-                    self.records.insert((index, after), record);
-                    self.world.replaced.insert((index, after), before);
+                    self.records.entry((index, after)).or_default().push(record);
+                    self.world.replaced.entry((index, after)).or_insert(before);
                     self.say(index, &name, kind, why);
                 }
                 Err(reason) => self.say(index, &name, VerdictKind::Refused, reason),
@@ -421,9 +444,8 @@ impl<'d> Work<'d> {
         for &key in self.world.replaced.keys() {
             match emitter.include(key) {
                 Ok(symbol) => {
-                    if let Some(mut record) = records.remove(&key) {
-                        record.new = symbol;
-                        functions.push(record);
+                    for record in records.remove(&key).unwrap_or_default() {
+                        functions.push(Function { new: symbol, ..record });
                     }
                 }
                 Err(refusal) => {

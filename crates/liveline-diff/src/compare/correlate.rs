@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Comparison;
 use super::scopes::{Scope, scopes};
-use crate::names;
 use crate::unit::{Kind, To, Unit};
+use crate::{names, rust};
 
 /// Static locals: where each is declared.
 type Known = HashMap<usize, (Scope, u64)>;
@@ -24,6 +24,7 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
         old_of: vec![None; new.pieces.len()],
         ..Comparison::default()
     };
+    rust::pair(old, new, &mut out);
     let mut groups: BTreeMap<(String, bool), Group> = BTreeMap::new();
     for (index, key) in keys(old) {
         groups.entry(key).or_default().old.push(index);
@@ -39,7 +40,7 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
             let name = old.pieces[before].label();
             let own = |&after: &usize| new.pieces[after].label() == name;
             match group.new.iter().copied().find(own) {
-                Some(after) if !name.contains('.') => pair(&mut out, before, after),
+                Some(after) if !name.contains('.') => out.pair(before, after),
                 _ => rest.old.push(before),
             }
         }
@@ -84,14 +85,9 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
     out
 }
 
-fn pair(out: &mut Comparison, old: usize, new: usize) {
-    out.new_of[old] = Some(new);
-    out.old_of[new] = Some(old);
-}
-
 fn keys<'u>(unit: &'u Unit) -> impl Iterator<Item = (usize, (String, bool))> + 'u {
     unit.pieces.iter().enumerate().filter_map(|(index, piece)| {
-        let name = piece.names.first()?;
+        let name = piece.names.first().filter(|_| !rust::has_own_name(piece))?;
         Some((index, (names::stem(name.name), piece.kind == Kind::Code)))
     })
 }
@@ -137,7 +133,7 @@ fn by_scope(out: &mut Comparison, (before, after): &(Known, Known), group: &Grou
         new.sort_unstable();
         if old.len() == new.len() {
             for ((_, old), (_, new)) in old.into_iter().zip(new) {
-                pair(out, old, new);
+                out.pair(old, new);
             }
         } else if !old.is_empty() {
             // Several blocks of a function declare the name, and not as many as before.
@@ -160,7 +156,7 @@ fn single(
     let exact = old.pieces[*a].label() == new.pieces[*b].label();
     let shared = before[*a].intersection(&after[*b]).next().is_some();
     if code || shared || (exact && before[*a].is_empty() && after[*b].is_empty()) {
-        pair(out, *a, *b);
+        out.pair(*a, *b);
     }
 }
 
@@ -188,7 +184,7 @@ fn by_use(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) -> bool {
             if out.new_of[a].is_none() && old.pieces[a].size == new.pieces[b].size
                 || out.new_of[a].is_none() && old.pieces[a].kind == Kind::Code
             {
-                pair(out, a, b);
+                out.pair(a, b);
                 progress = true;
             }
         }

@@ -15,7 +15,7 @@ pub(crate) fn foreign(unit: &Unit) -> Option<String> {
         | gimli::DW_LANG_C99
         | gimli::DW_LANG_C11
         | gimli::DW_LANG_C17 => None,
-        gimli::DW_LANG_Mips_Assembler => None,
+        gimli::DW_LANG_Mips_Assembler | gimli::DW_LANG_Rust => None,
         other => {
             Some(other.static_string().map_or_else(|| other.to_string(), |name| name.replace("DW_LANG_", "")))
         }

@@ -7,7 +7,7 @@ mod lines;
 mod relocated;
 mod scopes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use content::Contents;
 
@@ -31,6 +31,10 @@ pub(crate) struct Comparison {
     pub(crate) data: BTreeSet<usize>,
     /// Old functions that are gone.
     pub(crate) removed: Vec<usize>,
+    /// Functions of which the new build has more copies than the old one: an old copy, and the new one.
+    pub(crate) copies: Vec<(usize, usize)>,
+    /// Further old copies of a function, by the new one that takes their place.
+    pub(crate) twins: BTreeMap<usize, Vec<usize>>,
 }
 
 impl Comparison {
@@ -39,6 +43,19 @@ impl Comparison {
         let own: Vec<Option<usize>> = (0..pieces).map(Some).collect();
         Self { new_of: own.clone(), old_of: own, ..Self::default() }
     }
+
+    /// The old copies of a function of the new build.
+    pub(crate) fn copies_of(&self, new: usize) -> impl Iterator<Item = usize> + '_ {
+        let own = self.old_of.get(new).copied().flatten();
+        let others = self.twins.get(&new).into_iter().flatten().copied();
+        own.into_iter().chain(others.filter(move |&other| Some(other) != own))
+    }
+
+    /// Notes that two pieces mean the same.
+    pub(crate) fn pair(&mut self, old: usize, new: usize) {
+        self.new_of[old] = Some(new);
+        self.old_of[new] = Some(old);
+    }
 }
 
 /// Compares two builds of an object.
@@ -46,6 +63,11 @@ pub(crate) fn compare(old: &Unit, new: &Unit) -> Comparison {
     let mut out = correlate::correlate(old, new);
     let mut contents = Contents::new(old, new);
     let mut differing = BTreeSet::new();
+    for (before, after) in std::mem::take(&mut out.copies) {
+        if contents.same(&out, before, after) {
+            out.old_of[after] = Some(before);
+        }
+    }
     for (index, piece) in new.pieces.iter().enumerate() {
         if !piece.is_named() {
             continue;
@@ -75,11 +97,28 @@ pub(crate) fn compare(old: &Unit, new: &Unit) -> Comparison {
             }
         }
     }
+    for before in 0..old.pieces.len() {
+        if let Some(after) = out.new_of[before]
+            && out.old_of[after] != Some(before)
+        {
+            if !contents.same(&out, before, after) {
+                differing.insert(after);
+            }
+            out.twins.entry(after).or_default().push(before);
+        }
+    }
     let mut tables = None;
+    let mut any_line = Contents::of_any_line(old, new);
     for index in differing {
-        let Some(before) = out.old_of[index] else { continue };
+        let copies: Vec<usize> = out.copies_of(index).collect();
         let tables = tables.get_or_insert_with(|| (lines::Lines::read(old), lines::Lines::read(new)));
-        if lines::line_only(&out, &mut contents, (old, &tables.0), (new, &tables.1), before, index) {
+        let line_only = |&before: &usize| {
+            lines::line_only(&out, &mut any_line, (old, &tables.0), (new, &tables.1), before, index)
+        };
+        if copies.is_empty() {
+            continue;
+        }
+        if copies.iter().all(line_only) {
             out.line_only.insert(index);
         } else {
             out.changed.insert(index);

@@ -33,7 +33,7 @@ impl Identities {
     /// Looks all named pieces up.
     pub(crate) fn new(unit: &Unit, program: &Program) -> Self {
         let candidates: Vec<Vec<Identity>> =
-            unit.pieces.iter().map(|piece| candidates(unit, piece, program)).collect();
+            unit.pieces.iter().map(|piece| candidates(piece, program)).collect();
         let settled = candidates
             .iter()
             .map(|candidates| match &**candidates {
@@ -200,7 +200,7 @@ impl Identities {
 }
 
 /// The symbols of the target that may be this piece.
-fn candidates(unit: &Unit, piece: &Piece, program: &Program) -> Vec<Identity> {
+fn candidates(piece: &Piece, program: &Program) -> Vec<Identity> {
     let Some(name) = piece.names.first() else { return Vec::new() };
     let kind_fits = |symbol: &Found| match piece.kind {
         Kind::Code => symbol.kind != SymbolKind::Data && symbol.kind != SymbolKind::Tls,
@@ -220,10 +220,10 @@ fn candidates(unit: &Unit, piece: &Piece, program: &Program) -> Vec<Identity> {
     let mut exact = Vec::new();
     let mut loose = Vec::new();
     for symbol in program.locals(name.name).filter(kind_fits) {
-        match (&symbol.file, unit.source) {
+        match (&symbol.file, name.source) {
             (Some(file), Some(source)) if **file == *source => exact.push(identity(symbol)),
             // Hidden globals lose their file when linked; assembly often has none.
-            _ if !name.local || unit.source.is_none() => loose.push(identity(symbol)),
+            _ if !name.local || name.source.is_none() => loose.push(identity(symbol)),
             (None, _) => loose.push(identity(symbol)),
             _ => {}
         }

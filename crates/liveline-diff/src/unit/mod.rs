@@ -67,6 +67,8 @@ pub(crate) struct Name<'d> {
     pub(crate) name: &'d str,
     /// From the start of the piece.
     pub(crate) offset: u64,
+    /// Source file, as the `STT_FILE` before the symbol has it.
+    pub(crate) source: Option<&'d str>,
     pub(crate) local: bool,
     pub(crate) weak: bool,
     /// `STV_HIDDEN`, `STV_INTERNAL` or `STV_PROTECTED`: cannot be interposed.

@@ -42,6 +42,7 @@ pub(crate) struct RawSymbol<'d> {
     pub(crate) name: &'d str,
     pub(crate) value: u64,
     pub(crate) size: u64,
+    pub(crate) source: Option<&'d str>,
     pub(crate) local: bool,
     pub(crate) weak: bool,
     pub(crate) hidden: bool,
@@ -214,6 +215,7 @@ fn read_symbols<'d>(unit: &mut Unit<'d>, sections: usize) -> (Vec<Meaning>, Vec<
     let mut meanings = vec![Meaning::Nothing; table.len()];
     let mut by_section: Vec<Vec<RawSymbol<'d>>> = vec![Vec::new(); sections];
     let mut common = Vec::new();
+    let mut source = None;
     for (index, symbol) in table.enumerate() {
         let name = table
             .symbol_name(LE, symbol)
@@ -222,7 +224,8 @@ fn read_symbols<'d>(unit: &mut Unit<'d>, sections: usize) -> (Vec<Meaning>, Vec<
             .unwrap_or_default();
         let kind = symbol.st_type();
         if kind == elf::STT_FILE {
-            unit.source = unit.source.or((!name.is_empty()).then_some(name));
+            source = (!name.is_empty()).then_some(name);
+            unit.source = unit.source.or(source);
             continue;
         }
         let weak = symbol.st_bind() == elf::STB_WEAK;
@@ -248,6 +251,7 @@ fn read_symbols<'d>(unit: &mut Unit<'d>, sections: usize) -> (Vec<Meaning>, Vec<
                     name,
                     value,
                     size: symbol.st_size(LE),
+                    source,
                     local: symbol.st_bind() == elf::STB_LOCAL,
                     weak,
                     hidden,
@@ -267,7 +271,7 @@ fn read_symbols<'d>(unit: &mut Unit<'d>, sections: usize) -> (Vec<Meaning>, Vec<
             size,
             align,
             bytes: &[],
-            names: vec![Name { name, offset: 0, local: false, weak: false, hidden }],
+            names: vec![Name { name, offset: 0, source: unit.source, local: false, weak: false, hidden }],
             relocs: Vec::new(),
         });
     }

@@ -23,6 +23,7 @@ fn name_of<'d>(symbol: &RawSymbol<'d>, start: u64) -> Name<'d> {
     Name {
         name: symbol.name,
         offset: symbol.value - start,
+        source: symbol.source,
         local: symbol.local,
         weak: symbol.weak,
         hidden: symbol.hidden,

@@ -64,7 +64,11 @@ fn start(built: &CaseBuild, threads: &str) -> Command {
 }
 
 fn check(case: &Case, variant: &Variant) -> Outcome {
-    let built = case.build(variant)?;
+    check_built(case, &case.build(variant)?)
+}
+
+/// Makes the patch and does with it what the case says.
+pub(crate) fn check_built(case: &Case, built: &CaseBuild) -> Outcome {
     let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
     let patch = scratch.path().join("case.llp");
     let mut more = vec!["--name", case.name.as_str()];
@@ -92,9 +96,15 @@ fn check(case: &Case, variant: &Variant) -> Outcome {
         Goal::Either | Goal::Patched => {
             let run = run.expect(exit::DONE)?;
             check_verdicts(case, &run)?;
-            play(case, &built, &patch).map_err(|e| run.complain(&e))
+            play(case, built, &patch).map_err(|e| run.complain(&e))
         }
     }
+}
+
+/// A program as built must give these answers.
+pub(crate) fn check_answers(program: &Path, answers: &[String]) -> Outcome {
+    let mut process = Process::start(program, &["0"])?;
+    ask_all(&mut process, answers, "as built")
 }
 
 /// The live part: before, applied, applied again, taken back.
@@ -160,7 +170,7 @@ fn check_verdicts(case: &Case, run: &Run) -> Outcome {
     for (symbol, verdict) in &case.verdicts {
         let fits = |name: &str| match symbol.strip_suffix('*') {
             Some(stem) => name.starts_with(stem),
-            None => name == symbol,
+            None => name == symbol || format!("{:#}", rustc_demangle::demangle(name)) == *symbol,
         };
         let given: Vec<_> = found.iter().filter(|(name, _)| fits(name)).map(|(_, verdict)| verdict).collect();
         let right = match verdict.as_str() {

@@ -148,7 +148,8 @@ impl Case {
         Case::parse(name, &text).map_err(|e| format!("{}: {e}", path.display()))
     }
 
-    fn parse(name: &str, text: &str) -> Outcome<Case> {
+    /// Reads the text of a case.
+    pub(crate) fn parse(name: &str, text: &str) -> Outcome<Case> {
         let mut case = Case { name: name.to_owned(), ..Case::default() };
         let [mut compilers, mut levels, mut modes] = ["gcc,clang", "O2", "pie"].map(str::to_owned);
         let mut file = SourceFile { name: "a.c".into(), ..SourceFile::default() };

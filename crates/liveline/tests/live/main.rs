@@ -14,6 +14,7 @@ mod process_life;
 mod process_refusals;
 mod process_sleep;
 mod process_stack;
+mod rust;
 mod toolchain;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,8 +29,9 @@ fn trial(name: &str, check: fn() -> Outcome) -> Trial {
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    match builder::trials() {
-        Ok(mut trials) => {
+    match builder::trials().and_then(|trials| Ok((trials, rust::trials()?))) {
+        Ok((mut trials, rust)) => {
+            trials.extend(rust);
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
             trials.extend(process_life::trials());

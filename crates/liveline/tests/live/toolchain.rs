@@ -56,12 +56,12 @@ pub(crate) fn cached(inputs: &[&str], make: impl FnOnce(&Path) -> Outcome) -> Ou
     }
 }
 
-/// First lines of `gcc --version` and `clang --version`: another compiler means another build.
+/// First lines of what the compilers say of their version: another compiler means another build.
 fn compilers() -> &'static str {
     static VERSIONS: OnceLock<String> = OnceLock::new();
     VERSIONS.get_or_init(|| {
         let mut versions = String::new();
-        for compiler in ["gcc", "clang", "ld"] {
+        for compiler in ["gcc", "clang", "ld", "rustc"] {
             if let Ok(output) = Command::new(compiler).arg("--version").output() {
                 let text = String::from_utf8_lossy(&output.stdout).into_owned();
                 versions.push_str(text.lines().next().unwrap_or_default());

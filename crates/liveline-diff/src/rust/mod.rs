@@ -1,0 +1,16 @@
+//! What is Rust's own: crates spread over objects, names, the places that panics name.
+
+mod location;
+mod merge;
+mod mismatch;
+mod pair;
+mod symbols;
+mod units;
+mod write;
+
+pub(crate) use location::same_file;
+pub(crate) use merge::merge;
+pub(crate) use mismatch::mismatch;
+pub(crate) use pair::{has_own_name, pair, same_function};
+pub(crate) use symbols::{is_anonymous, is_rust, readable};
+pub(crate) use units::crate_of;

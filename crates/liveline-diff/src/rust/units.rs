@@ -1,0 +1,44 @@
+//! Which object belongs to which crate.
+
+/// The crate that a codegen unit's object is of, by the object's name: `deps/name-1f2e.name.3c4d-cgu.0.rcgu.o`,
+/// and incrementally `deps/name-1f2e.UNIT.SESSION.rcgu.o`, are of `deps/name-1f2e`.
+pub(crate) fn crate_of(path: &str) -> Option<&str> {
+    let name = path.strip_suffix(".rcgu.o")?;
+    let folder = name.rfind('/').map_or(0, |slash| slash + 1);
+    let mut end = folder;
+    let mut before = folder;
+    for part in name[folder..].split('.') {
+        if end > folder {
+            if part.strip_suffix("-cgu").is_some_and(|id| id.len() == 16) {
+                return name.get(..before.saturating_sub(1)).filter(|rest| rest.len() > folder);
+            }
+            if is_unit(part) {
+                return name.get(..end - 1);
+            }
+        }
+        before = end;
+        end += part.len() + 1;
+    }
+    name.rsplit_once('.').map(|(rest, _)| rest)
+}
+
+/// A codegen unit's name without `-C codegen-units`: 128 bits to the base of 36.
+fn is_unit(part: &str) -> bool {
+    (20..=26).contains(&part.len()) && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_by_object_name() {
+        assert_eq!(crate_of("deps/a-12.a.4c326391e5c9970c-cgu.0.rcgu.o"), Some("deps/a-12"));
+        assert_eq!(crate_of("a.4c326391e5c9970c-cgu.0.rcgu.o"), None);
+        assert_eq!(crate_of("deps/a-12.053iq6hrsywihei43b1ea1wub.0znt3jv.rcgu.o"), Some("deps/a-12"));
+        assert_eq!(crate_of("d.e/a.e06mqxweteqvw0khys9b0vrxk.rcgu.o"), Some("d.e/a"));
+        assert_eq!(crate_of("my.prog.prog.4c326391e5c9970c-cgu.15.rcgu.o"), Some("my.prog"));
+        assert_eq!(crate_of("deps/a-12.o"), None);
+        assert_eq!(crate_of("rcgu.o"), None);
+    }
+}
