@@ -30,7 +30,7 @@ impl Drop for Fresh {
 }
 
 pub fn start() {
-    FRESH.store(0, Relaxed);
+    FRESH.store(std::hint::black_box(0), Relaxed);
     let live = (0..100).map(|number| (Counted, number.to_string()));
     LIVE.lock().unwrap().extend(live);
 }

@@ -16,11 +16,11 @@ mod b {
     }
     #[cfg(v2)]
     pub mod more {
-        use std::collections::{BTreeMap, HashMap};
+        use std::collections::BTreeMap;
         #[inline(never)]
         pub fn much(x: u64) -> u64 {
             let mut tree: BTreeMap<u64, String> = BTreeMap::new();
-            let mut map: HashMap<String, u64> = HashMap::new();
+            let mut map: BTreeMap<String, u64> = BTreeMap::new();
             for number in 0..x {
                 tree.insert(number, number.to_string());
                 map.insert(number.to_string(), number);
