@@ -250,6 +250,11 @@ impl<'d> World<'d> {
         if let Some(symbol) = self.program.dynamic(base) {
             return Ok(Where::At { address: symbol.address, name: base.to_owned(), open: false });
         }
+        if rust::is_anonymous(base) {
+            return Err("it needs a constant that thin link-time optimisation shares between crates, under a number that \
+                 means nothing in another build; build both with -C lto=off (cargo: lto = \"off\" in the profile)"
+                .into());
+        }
         if rust::is_rust(base) && !self.program.imports_rust() {
             return Err(format!(
                 "it needs {}, which the running program does not contain: the linker leaves out what nothing uses;                  write the fix with functions that the program uses already",
