@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::symbols::{is_rust, meaning};
+use super::symbols::{is_rust, meaning, variable};
 use crate::compare::Comparison;
 use crate::unit::{Kind, Piece, Unit};
 
@@ -15,7 +15,13 @@ struct Group {
 
 /// Whether a piece has one of Rust's names, which [`pair`] pairs by.
 pub(crate) fn has_own_name(piece: &Piece) -> bool {
-    piece.names.first().is_some_and(|name| is_rust(name.name))
+    piece.names.first().is_some_and(|_| is_rust(key(piece).0))
+}
+
+/// What a piece is known by: its name, and whether it is code.
+fn key<'p>(piece: &'p Piece) -> (&'p str, bool) {
+    let code = piece.kind == Kind::Code;
+    (if code { meaning(piece.label()) } else { variable(piece.label()) }, code)
 }
 
 /// Whether two pieces are the same function by name, perhaps in another codegen unit.
@@ -30,43 +36,66 @@ pub(crate) fn same_function(old: &Piece, new: &Piece) -> bool {
 /// then, and a new one without an old one of its own is noted as a copy.
 pub(crate) fn pair(old: &Unit, new: &Unit, out: &mut Comparison) {
     let mut groups: BTreeMap<(&str, bool), Group> = BTreeMap::new();
-    let key = |piece: &'_ Piece<'_>| piece.kind == Kind::Code;
     for (index, piece) in old.pieces.iter().enumerate().filter(|(_, piece)| has_own_name(piece)) {
-        groups.entry((meaning(piece.names[0].name), key(piece))).or_default().old.push(index);
+        groups.entry(key(piece)).or_default().old.push(index);
     }
     for (index, piece) in new.pieces.iter().enumerate().filter(|(_, piece)| has_own_name(piece)) {
-        groups.entry((meaning(piece.names[0].name), key(piece))).or_default().new.push(index);
+        groups.entry(key(piece)).or_default().new.push(index);
     }
     for ((_, code), group) in groups {
-        pair_group(old, new, out, &group, code);
+        if code {
+            pair_functions(old, new, out, &group);
+        } else {
+            pair_data(old, new, out, &group);
+        }
     }
 }
 
-fn pair_group(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group, code: bool) {
-    let unit_of = |piece: &Piece| piece.names[0].source.map(str::to_owned);
+/// Pairs a static, or the parts it was split into if they are the same ones.
+fn pair_data(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) {
+    let sorted = |unit: &Unit, pieces: &[usize]| -> Vec<(String, u64, usize)> {
+        let one = |&index: &usize| {
+            let piece = &unit.pieces[index];
+            (meaning(piece.label()).to_owned(), piece.size, index)
+        };
+        let mut all: Vec<_> = pieces.iter().map(one).collect();
+        all.sort();
+        all
+    };
+    let (before, after) = (sorted(old, &group.old), sorted(new, &group.new));
+    let same = match (&*before, &*after) {
+        // The only part, if as large as the whole, is the whole.
+        ([a], [b]) => a.0 == b.0 || a.1 == b.1,
+        (a, b) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (&a.0, a.1) == (&b.0, b.1)),
+    };
+    let unique = before.windows(2).all(|two| two[0].0 != two[1].0);
+    if same && unique {
+        for ((_, _, before), (_, _, after)) in before.into_iter().zip(after) {
+            out.pair(before, after);
+        }
+    } else if !before.is_empty() {
+        out.ambiguous.extend(group.new.iter().copied());
+    }
+}
+
+fn pair_functions(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) {
     let mut rest: Vec<usize> = group.new.clone();
     let mut left = Vec::new();
     for &before in &group.old {
-        let own = rest.iter().position(|&after| unit_of(&new.pieces[after]) == unit_of(&old.pieces[before]));
-        match own {
+        let source = old.pieces[before].names[0].source;
+        match rest.iter().position(|&after| new.pieces[after].names[0].source == source) {
             Some(at) => out.pair(before, rest.remove(at)),
             None => left.push(before),
         }
-    }
-    if !code && (left.len() > 1 || rest.len() > 1) {
-        // Data of one name is one thing; where it is not, nobody knows which is which.
-        out.ambiguous.extend(rest);
-        return;
     }
     let mut rest = rest.into_iter();
     for before in left {
         match rest.next() {
             Some(after) => out.pair(before, after),
-            None if code => out.new_of[before] = group.new.first().copied(),
-            None => {}
+            None => out.new_of[before] = group.new.first().copied(),
         }
     }
-    if let (true, Some(&before)) = (code, group.old.first()) {
+    if let Some(&before) = group.old.first() {
         out.copies.extend(rest.map(|after| (before, after)));
     }
 }

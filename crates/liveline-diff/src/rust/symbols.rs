@@ -8,6 +8,15 @@ pub(crate) fn meaning(name: &str) -> &str {
     }
 }
 
+/// The variable that a symbol is, or is a part of: LLVM splits a static of which it sees all uses into its fields,
+/// `NAME.0` and `NAME.1`.
+pub(crate) fn variable(name: &str) -> &str {
+    match meaning(name).rsplit_once('.') {
+        Some((whole, part)) if is_number(part) => whole,
+        _ => meaning(name),
+    }
+}
+
 /// Whether a symbol is one of Rust's, of either mangling: then it means the same thing wherever it stands.
 pub(crate) fn is_rust(name: &str) -> bool {
     let name = meaning(name);
@@ -61,6 +70,8 @@ mod tests {
         assert!(!is_rust("main"));
         assert_eq!(meaning("f.llvm.12"), "f");
         assert_eq!(meaning("f.llvm.x"), "f.llvm.x");
+        assert_eq!(variable("_ZN1t1TE.0.llvm.7"), "_ZN1t1TE");
+        assert_eq!(variable("_ZN1t1TE"), "_ZN1t1TE");
         assert_eq!(readable("_ZN1t6answer17hd2383831eb9c47f6E.llvm.7"), "t::answer");
     }
 
