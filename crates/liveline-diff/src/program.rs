@@ -264,6 +264,11 @@ impl<'d> Program<'d> {
         self.imports.get(name)
     }
 
+    /// Whether panics of Rust unwind the stack in the target.
+    pub(crate) fn panics_unwind(&self) -> bool {
+        self.imports_rust() || self.symbols.iter().any(|symbol| symbol.name.contains("panic_unwind"))
+    }
+
     /// Whether the target takes functions of Rust from other modules.
     pub(crate) fn imports_rust(&self) -> bool {
         self.imports.keys().any(|name| rust::is_rust(name))

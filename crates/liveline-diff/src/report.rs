@@ -465,6 +465,8 @@ impl<'d> Work<'d> {
         }
         functions.sort_by_key(|function| function.address);
         let placed: Vec<(usize, usize)> = emitter.placed.keys().copied().collect();
+        let panics = self.world.program.panics_unwind()
+            && placed.iter().filter_map(|&key| self.world.piece(key)).any(rust::has_own_name);
         let notes = std::mem::take(&mut emitter.notes);
         let (sections, symbols) = (emitter.maker.sections, emitter.maker.symbols);
         self.notes.extend(notes);
@@ -480,7 +482,7 @@ impl<'d> Work<'d> {
             functions,
             verdicts: Vec::new(),
             notes: Vec::new(),
-            unwinds: false,
+            unwinds: panics,
             initializers: Vec::new(),
             assumed: Vec::new(),
             types_unchecked: false,
