@@ -1,5 +1,6 @@
 //! A service under load, updated and taken back: what is common to all real programs.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -114,23 +115,35 @@ impl TrialReport {
 }
 
 impl Update<'_> {
-    /// Compares the two sides; makes the patch as `output` if there is one.
-    pub(crate) fn diff(&self, tool: &Tool, output: &Path) -> Result<Diff> {
+    fn diff(&self, tool: &Tool, assume: &[&str], output: &Path) -> Result<Diff> {
         tool.diff(&DiffRequest {
             old: self.old,
             new: self.new,
             target: self.target,
             debug: Some(self.debug),
             name: self.patch,
-            assume: self.assume,
+            assume,
             output,
         })
         .tried("liveline diff")
     }
 
-    /// Makes the patch as `output`; an error unless there is one.
+    /// Makes the patch as `output`; an error unless there is one. What is assumed must be just what is refused else.
     fn make(&self, tool: &Tool, output: &Path, words: Words) -> Result<Diff> {
-        let diff = self.diff(tool, output)?;
+        if !self.assume.is_empty() {
+            let refused = self.diff(tool, &[], output)?;
+            words.line("Refused without --assume:");
+            refused.refused().iter().for_each(|why| words.line(why));
+            let symbols =
+                refused.verdicts.iter().filter(|v| v.verdict == "refused").map(|v| v.symbol.as_str());
+            let (symbols, assumed): (BTreeSet<_>, BTreeSet<_>) =
+                (symbols.collect(), self.assume.iter().copied().collect());
+            if symbols != assumed {
+                return Err(Failure(format!("{}: refused {symbols:?}, assumed {assumed:?}", self.name)));
+            }
+            words.line("With --assume for each of them, which a person must judge:");
+        }
+        let diff = self.diff(tool, self.assume, output)?;
         let (lines, rest): (Vec<_>, Vec<_>) = diff.verdicts.iter().partition(|v| v.verdict == "line-only");
         for v in rest {
             words.line(&format!("{:<32} {:<10} {}", v.symbol, v.verdict, v.reason));

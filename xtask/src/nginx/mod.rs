@@ -26,6 +26,28 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
     rules: "build.arch.bin:\n\t$(MAKE) -C $(BUILDDIR_bin) -f objs/Makefile binary\n",
 };
 
+/// What CVE-2026-42533 gives another parameter: the functions behind `log_format`, and the pointers to them. They are
+/// called by ngx_http_log_handler alone, which is replaced with them at once, through pointers that were made when the
+/// configuration was read and lead to the old entries, and so to the new code.
+const ASSUMED: [&str; 16] = [
+    "ngx_http_log_body_bytes_sent",
+    "ngx_http_log_bytes_sent",
+    "ngx_http_log_copy_long",
+    "ngx_http_log_copy_short",
+    "ngx_http_log_iso8601",
+    "ngx_http_log_json_variable",
+    "ngx_http_log_msec",
+    "ngx_http_log_pipe",
+    "ngx_http_log_request_length",
+    "ngx_http_log_request_time",
+    "ngx_http_log_status",
+    "ngx_http_log_time",
+    "ngx_http_log_unescaped_variable",
+    "ngx_http_log_var_t",
+    "ngx_http_log_variable",
+    "struct ngx_http_log_op_s",
+];
+
 /// The archive's nginx, as it is.
 pub(crate) fn stock(archive: &Archive) -> Result<PathBuf> {
     UPDATE.stock(archive, &UPDATE.programs[0])
@@ -58,7 +80,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         debug: &side.twin,
         old: &side.old,
         new: &side.new,
-        assume: &[],
+        assume: &ASSUMED,
     }
     .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
     let trials = vec![report];

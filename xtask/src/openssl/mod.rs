@@ -5,11 +5,11 @@ mod service;
 use std::path::PathBuf;
 
 use liveline_demo::Words;
-use liveline_demo::tool::{Made, Tool};
+use liveline_demo::tool::Tool;
 use serde::Serialize;
 
 use crate::nginx;
-use crate::shell::{self, Failure, Result, Tried, liveline};
+use crate::shell::{self, Failure, Result, liveline};
 use crate::trial::{TrialReport, Update, publish};
 use liveline_build::debian::{Prepared, Program, SecurityUpdate, Side};
 use service::Which;
@@ -45,8 +45,6 @@ const ASSUMED: [&str; 2] = ["cache_objects", "struct file_ctx_st"];
 #[derive(Serialize)]
 struct Report {
     proofs: Vec<String>,
-    /// Why libcrypto's update is refused unless something is assumed.
-    refused: Vec<String>,
     trials: Vec<TrialReport>,
 }
 
@@ -68,15 +66,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.line(
         "old code, and refuses it in the new. nginx has the same library mapped, and TLS clients throughout.",
     );
-    let refused = scene.refused()?;
-    words.line(
-        "Refused as a whole, and rightly: objects of the old layout, and old code, could meet the new:",
-    );
-    refused.iter().for_each(|why| words.line(why));
-    words.line(&format!("In these two programs there are none, so: --assume {}", ASSUMED.join(" --assume ")));
     let crypto = scene.trial(Which::Crypto, "libcrypto in nginx and Python")?;
     let proofs = scene.openssl.sides.iter().map(|side| side.proof.clone()).collect();
-    let report = Report { proofs, refused, trials: vec![ssl, crypto] };
+    let report = Report { proofs, trials: vec![ssl, crypto] };
     publish(&report, &report.trials, json)
 }
 
@@ -89,18 +81,6 @@ struct Scene {
 }
 
 impl Scene {
-    /// What libcrypto's update is refused for; an error if it is not, or for anything else.
-    fn refused(&self) -> Result<Vec<String>> {
-        let folder = tempfile::tempdir().tried("make a temporary folder")?;
-        let diff = self.update(Which::Crypto, "", &[])?.diff(&self.tool, &folder.path().join("patch.llp"))?;
-        let refused = diff.refused();
-        let expected = |line: &&String| ASSUMED.iter().any(|name| line.starts_with(name));
-        if diff.made != Made::Refused || refused.iter().filter(expected).count() != refused.len() {
-            return Err(Failure(format!("libcrypto's update: {:?}, refused for {refused:?}", diff.made)));
-        }
-        Ok(refused)
-    }
-
     fn sides(&self) -> Result<[&Side; 2]> {
         match self.openssl.sides.as_slice() {
             [ssl, crypto] => Ok([ssl, crypto]),
