@@ -10,9 +10,10 @@ mod scopes;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use content::Contents;
+pub(crate) use relocated::Sections;
 
-use crate::names;
 use crate::unit::{Kind, Piece, Unit};
+use crate::{names, rust};
 
 /// What became of the pieces of an object.
 #[derive(Debug, Default)]
@@ -51,6 +52,22 @@ impl Comparison {
         own.into_iter().chain(others.filter(move |&other| Some(other) != own))
     }
 
+    /// Takes functions whose name means another thing in the new build for new ones, unless they are what they
+    /// were. Whether there was one.
+    fn part(&mut self, functions: &BTreeSet<usize>, contents: &mut Contents) -> bool {
+        let mut parted = false;
+        for &after in functions {
+            let Some(before) = self.old_of[after] else { continue };
+            if !contents.same(self, before, after) {
+                self.old_of[after] = None;
+                self.new_of.iter_mut().filter(|new| **new == Some(after)).for_each(|new| *new = None);
+                parted = true;
+            }
+        }
+        self.copies.retain(|(before, _)| self.new_of[*before].is_some());
+        parted
+    }
+
     /// Notes that two pieces mean the same.
     pub(crate) fn pair(&mut self, old: usize, new: usize) {
         self.new_of[old] = Some(new);
@@ -61,6 +78,8 @@ impl Comparison {
 /// Compares two builds of an object.
 pub(crate) fn compare(old: &Unit, new: &Unit) -> Comparison {
     let mut out = correlate::correlate(old, new);
+    let renumbered = rust::renumbered(old, new);
+    while out.part(&renumbered, &mut Contents::new(old, new)) {}
     let mut contents = Contents::new(old, new);
     let mut differing = BTreeSet::new();
     for (before, after) in std::mem::take(&mut out.copies) {

@@ -72,3 +72,33 @@ impl<'d> Relocated<'d> {
         self.data.len()
     }
 }
+
+/// The debug sections of an object.
+#[derive(Debug)]
+pub(crate) struct Sections<'d> {
+    known: HashMap<&'static str, Relocated<'d>>,
+    none: Relocated<'d>,
+}
+
+impl<'d> Sections<'d> {
+    pub(crate) fn read(unit: &Unit<'d>) -> Self {
+        let known = SECTIONS.iter().map(|id| (id.name(), Relocated::read(unit, id.name()))).collect();
+        Self { known, none: Relocated::default() }
+    }
+
+    pub(crate) fn dwarf(&self) -> gimli::Result<gimli::Dwarf<Reader<'_>>> {
+        gimli::Dwarf::load(|id| Ok(self.known.get(id.name()).unwrap_or(&self.none).reader()))
+    }
+}
+
+const SECTIONS: [gimli::SectionId; 9] = [
+    gimli::SectionId::DebugInfo,
+    gimli::SectionId::DebugAbbrev,
+    gimli::SectionId::DebugStr,
+    gimli::SectionId::DebugLineStr,
+    gimli::SectionId::DebugStrOffsets,
+    gimli::SectionId::DebugAddr,
+    gimli::SectionId::DebugLine,
+    gimli::SectionId::DebugLocLists,
+    gimli::SectionId::DebugRngLists,
+];

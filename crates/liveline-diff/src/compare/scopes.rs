@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use gimli::{AttributeValue, Operation, Reader as _, UnitOffset, constants as dw};
 
-use super::relocated::{Reader, Relocated, place};
+use super::relocated::{Reader, Sections, place};
 use crate::unit::Unit;
 
 /// Where a static local is declared.
@@ -19,14 +19,8 @@ pub(crate) struct Scope {
 /// For each piece that is a static local: where it is declared, and in which line.
 pub(crate) fn scopes(unit: &Unit) -> HashMap<usize, (Scope, u64)> {
     let mut out = HashMap::new();
-    let names: Vec<gimli::SectionId> = SECTIONS.to_vec();
-    let sections: HashMap<&str, Relocated> =
-        names.iter().map(|id| (id.name(), Relocated::read(unit, id.name()))).collect();
-    let empty = Relocated::default();
-    let load = |id: gimli::SectionId| -> Result<Reader<'_>, gimli::Error> {
-        Ok(sections.get(id.name()).unwrap_or(&empty).reader())
-    };
-    let Ok(dwarf) = gimli::Dwarf::load(load) else { return out };
+    let sections = Sections::read(unit);
+    let Ok(dwarf) = sections.dwarf() else { return out };
     let mut headers = dwarf.units();
     while let Ok(Some(header)) = headers.next() {
         if let Ok(debug) = dwarf.unit(header) {
@@ -36,18 +30,6 @@ pub(crate) fn scopes(unit: &Unit) -> HashMap<usize, (Scope, u64)> {
     }
     out
 }
-
-const SECTIONS: [gimli::SectionId; 9] = [
-    gimli::SectionId::DebugInfo,
-    gimli::SectionId::DebugAbbrev,
-    gimli::SectionId::DebugStr,
-    gimli::SectionId::DebugLineStr,
-    gimli::SectionId::DebugStrOffsets,
-    gimli::SectionId::DebugAddr,
-    gimli::SectionId::DebugLine,
-    gimli::SectionId::DebugLocLists,
-    gimli::SectionId::DebugRngLists,
-];
 
 fn read_unit<'a>(
     unit: &Unit,

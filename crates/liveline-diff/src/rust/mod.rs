@@ -1,5 +1,6 @@
 //! What is Rust's own: crates spread over objects, names, the places that panics name.
 
+mod closures;
 mod location;
 mod merge;
 mod mismatch;
@@ -8,6 +9,7 @@ mod symbols;
 mod units;
 mod write;
 
+pub(crate) use closures::renumbered;
 pub(crate) use location::same_file;
 pub(crate) use merge::merge;
 pub(crate) use mismatch::mismatch;
