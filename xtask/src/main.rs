@@ -40,6 +40,8 @@ enum Task {
     Bench {
         /// What to measure.
         what: Measure,
+        #[command(flatten)]
+        coverage: bench::coverage::Options,
         /// Print the result as JSON; progress goes to standard error.
         #[arg(long)]
         json: bool,
@@ -68,6 +70,8 @@ enum Measure {
     Call,
     /// `liveline diff` on redis beside reading the same objects with objdump.
     Diff,
+    /// How many commits of a program's history become a patch; needs --repo, and is not among `all`.
+    Coverage,
     /// All of them.
     All,
 }
@@ -84,7 +88,7 @@ fn main() -> ExitCode {
             };
             real(times, Words::new(json), json)
         }
-        Task::Bench { what, json } => bench(what, json),
+        Task::Bench { what, coverage, json } => bench(what, &coverage, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,7 +99,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(what: Measure, json: bool) -> shell::Result<()> {
+fn bench(what: Measure, coverage: &bench::coverage::Options, json: bool) -> shell::Result<()> {
     let words = Words::new(json);
     let wanted = |one: Measure| what == one || what == Measure::All;
     if wanted(Measure::Pause) {
@@ -103,6 +107,9 @@ fn bench(what: Measure, json: bool) -> shell::Result<()> {
     }
     if wanted(Measure::Call) {
         bench::call::run(words, json)?;
+    }
+    if what == Measure::Coverage {
+        bench::coverage::run(coverage, words, json)?;
     }
     if wanted(Measure::Diff) {
         bench::diff::run(words, json)?;

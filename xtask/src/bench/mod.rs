@@ -1,6 +1,7 @@
 //! Benchmarks: each prints a table and writes docs/bench/NAME.md.
 
 pub(crate) mod call;
+pub(crate) mod coverage;
 pub(crate) mod diff;
 pub(crate) mod pause;
 

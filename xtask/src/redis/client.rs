@@ -8,7 +8,7 @@ use liveline_demo::load::{ANSWER_LIMIT, Client, Dice, Fault};
 
 /// What the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// A simple string.
     Word(String),
     /// An error, in its own words.
@@ -20,13 +20,13 @@ pub(super) enum Answer {
 }
 
 /// A connection to a server.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
 }
 
 impl Connection {
-    pub(super) fn open(port: u16) -> std::io::Result<Self> {
+    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -116,7 +116,7 @@ fn bytes(text: &str) -> Answer {
 }
 
 /// One connection of the load, with keys of its own and a copy of what the server must hold under them.
-pub(super) struct Checker {
+pub(crate) struct Checker {
     connection: Connection,
     name: usize,
     dice: Dice,
@@ -129,7 +129,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn open(name: usize, port: u16) -> std::io::Result<Self> {
+    pub(crate) fn open(name: usize, port: u16) -> std::io::Result<Self> {
         Ok(Checker {
             connection: Connection::open(port)?,
             name,

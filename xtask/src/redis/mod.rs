@@ -1,7 +1,7 @@
 //! Debian's redis, a server and its replica, updated under load and taken back.
 
 mod build;
-mod client;
+pub(crate) mod client;
 mod service;
 
 pub(crate) use build::build;

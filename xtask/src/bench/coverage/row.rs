@@ -1,0 +1,161 @@
+//! What became of each commit, kept in a file so that a run can end and go on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::shell::{Result, Tried};
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    /// Applied under load, reverted, every answer right.
+    Applied,
+    /// No patch was made, or it was not taken.
+    Refused,
+    /// No code of the program changes.
+    Nothing,
+    /// The program died.
+    Crash,
+    /// An answer was wrong, or the revert was not done.
+    Wrong,
+    /// A side does not build here.
+    Unbuilt,
+}
+
+impl Outcome {
+    /// In words.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Outcome::Applied => "applied",
+            Outcome::Refused => "refused",
+            Outcome::Nothing => "nothing to do",
+            Outcome::Crash => "CRASH",
+            Outcome::Wrong => "WRONG",
+            Outcome::Unbuilt => "does not build",
+        }
+    }
+}
+
+/// A commit's row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) commit: String,
+    pub(super) subject: String,
+    pub(super) outcome: Outcome,
+    /// Why, if it was not applied.
+    pub(super) reasons: Vec<String>,
+    /// Functions that the patch replaces or brings.
+    pub(super) changed: usize,
+    pub(super) diff_ms: f64,
+    pub(super) apply_ms: f64,
+    pub(super) longest_stop_us: f64,
+    /// Requests of the load, all with the right answer unless the outcome says otherwise.
+    pub(super) requests: usize,
+}
+
+impl Row {
+    pub(super) fn new(commit: &str, subject: &str) -> Self {
+        Row {
+            commit: commit.into(),
+            subject: subject.into(),
+            outcome: Outcome::Nothing,
+            reasons: Vec::new(),
+            changed: 0,
+            diff_ms: 0.0,
+            apply_ms: 0.0,
+            longest_stop_us: 0.0,
+            requests: 0,
+        }
+    }
+
+    pub(super) fn with(mut self, outcome: Outcome, reasons: Vec<String>) -> Self {
+        self.outcome = outcome;
+        self.reasons = reasons;
+        self
+    }
+
+    /// For the screen.
+    pub(super) fn line(&self) -> String {
+        let short = &self.commit[..self.commit.len().min(9)];
+        let mut line = format!("{short} {:<14} {}", self.outcome.words(), self.subject);
+        for reason in &self.reasons {
+            line += &format!("\n      {}", reason.lines().next().unwrap_or_default());
+        }
+        line
+    }
+}
+
+/// All rows so far.
+pub(super) struct Rows {
+    file: File,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    /// The rows of a file, if they are to be kept.
+    pub(super) fn open(path: &Path, keep: bool) -> Result<Self> {
+        let text = if keep { fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+        // A line that was cut off by the end of a run is no row.
+        let rows: Vec<Row> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .open(path)
+            .tried(format!("write {}", path.display()))?;
+        for row in &rows {
+            write(&mut file, row)?;
+        }
+        Ok(Rows { file, rows })
+    }
+
+    pub(super) fn has(&self, commit: &str) -> bool {
+        self.rows.iter().any(|row| row.commit == commit)
+    }
+
+    pub(super) fn add(&mut self, row: Row) -> Result<()> {
+        write(&mut self.file, &row)?;
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// The rows of these commits, in their order.
+    pub(super) fn of(&self, commits: &[String]) -> Vec<Row> {
+        commits
+            .iter()
+            .filter_map(|commit| self.rows.iter().find(|row| row.commit == *commit))
+            .cloned()
+            .collect()
+    }
+}
+
+fn write(file: &mut File, row: &Row) -> Result<()> {
+    let line = serde_json::to_string(row).tried("write a row")?;
+    writeln!(file, "{line}").tried("write a row")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, Row, Rows};
+    use std::io::Write;
+
+    #[test]
+    fn a_run_goes_on_behind_a_row_that_was_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows");
+        let mut rows = Rows::open(&path, true).expect("opened");
+        rows.add(Row::new("a", "one").with(Outcome::Applied, vec![])).expect("added");
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("opened");
+        write!(file, "{{\"commit\":\"b\",").expect("written");
+        let mut rows = Rows::open(&path, true).expect("opened");
+        assert!(rows.has("a") && !rows.has("b"));
+        rows.add(Row::new("b", "two").with(Outcome::Refused, vec!["why".into()])).expect("added");
+        let rows = Rows::open(&path, true).expect("opened").of(&["b".into(), "a".into()]);
+        assert_eq!(rows.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Outcome::Refused, Outcome::Applied]);
+        assert!(!Rows::open(&path, false).expect("opened").has("a"));
+    }
+}

@@ -1,0 +1,119 @@
+//! The states of a repository, each built once. All are built in one folder, one after the other, so that make compiles only what
+//! differs and no path tells two builds apart; files that two states share are kept once.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use liveline_demo::Words;
+
+use super::recipe::Recipe;
+use crate::shell::{Quiet, Result, Tried};
+
+/// What came of a build.
+pub(super) enum Built {
+    /// The folder of what was built: `objects/` and the program.
+    Done(PathBuf),
+    /// The end of what the build said.
+    Failed(String),
+}
+
+/// A clone and the folder where its states are built.
+pub(super) struct Tree<'a> {
+    folder: &'a Path,
+    git: PathBuf,
+    work: PathBuf,
+    recipe: &'a Recipe,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn open(repo: &Path, folder: &'a Path, recipe: &'a Recipe) -> Result<Self> {
+        let tree = Tree { folder, git: folder.join("git"), work: folder.join("tree"), recipe };
+        for made in [&tree.work, &folder.join("builds"), &folder.join("store")] {
+            fs::create_dir_all(made).tried(format!("make {}", made.display()))?;
+        }
+        if !tree.git.is_dir() {
+            // The git directory lies beside the tree: a build that asks git for its revision shall find none.
+            Quiet::new(folder, "git clone --quiet --shared --bare")
+                .argument(&repo.display().to_string())
+                .argument(&tree.git.display().to_string())
+                .run()?;
+        }
+        Ok(tree)
+    }
+
+    fn git(&self, line: &str) -> Quiet {
+        Quiet::new(&self.work, &format!("git {line}"))
+            .env("GIT_DIR", &self.git.display().to_string())
+            .env("GIT_WORK_TREE", &self.work.display().to_string())
+    }
+
+    pub(super) fn subject(&self, commit: &str) -> Result<String> {
+        Ok(self.git(&format!("log -1 --format=%s {commit}")).output()?.trim().to_string())
+    }
+
+    pub(super) fn parent(&self, commit: &str) -> Result<String> {
+        Ok(self.git(&format!("rev-parse {commit}^")).output()?.trim().to_string())
+    }
+
+    /// Builds a state, or takes what was built before.
+    pub(super) fn build(&self, commit: &str, words: Words) -> Result<Built> {
+        let built = self.folder.join("builds").join(commit);
+        let done = built.join("done");
+        if done.is_file() {
+            return Ok(Built::Done(built));
+        }
+        // Two runs share the folder.
+        let lock = self.folder.join("lock");
+        let lock = File::create(&lock).tried(format!("write {}", lock.display()))?;
+        lock.lock().tried("wait for another run")?;
+        words.line(&format!("building {}", &commit[..commit.len().min(9)]));
+        self.check_out(commit)?;
+        let mut make = self.command(self.recipe.build, &self.work.join(self.recipe.build_in));
+        make = make.env("SOURCE_DATE_EPOCH", "1");
+        if let Err(failure) = make.run() {
+            return Ok(Built::Failed(failure.0));
+        }
+        if built.exists() {
+            fs::remove_dir_all(&built).tried(format!("remove {}", built.display()))?;
+        }
+        let objects = built.join("objects");
+        fs::create_dir_all(&objects).tried(format!("make {}", objects.display()))?;
+        let folder = self.work.join(self.recipe.objects);
+        for entry in fs::read_dir(&folder).tried(format!("read {}", folder.display()))?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "o") {
+                self.keep(&path, &objects.join(entry.file_name()))?;
+            }
+        }
+        self.keep(&self.work.join(self.recipe.product), &built.join(self.recipe.program_name()))?;
+        File::create(&done).tried(format!("write {}", done.display()))?;
+        Ok(Built::Done(built))
+    }
+
+    /// Puts the tree in the state; what is bundled is unmade if it differs from what was built last.
+    fn check_out(&self, commit: &str) -> Result<()> {
+        let bundled = self.git(&format!("rev-parse {commit}:{}", self.recipe.bundled)).output()?;
+        let note = self.folder.join("bundled");
+        let before = fs::read_to_string(&note).unwrap_or_default();
+        if !before.is_empty() && before != bundled {
+            self.command(self.recipe.unmake, &self.work).run()?;
+        }
+        self.git(&format!("checkout --quiet --force --detach {commit}")).run()?;
+        fs::write(&note, bundled).tried(format!("write {}", note.display()))
+    }
+
+    fn command(&self, line: &[&str], folder: &Path) -> Quiet {
+        let (first, rest) = line.split_first().unwrap_or((&"true", &[]));
+        rest.iter().fold(Quiet::new(folder, first), |command, argument| command.argument(argument))
+    }
+
+    /// A file under its content, and a link to it.
+    fn keep(&self, file: &Path, link: &Path) -> Result<()> {
+        let hash = Quiet::new(self.folder, "sha256sum").argument(&file.display().to_string()).output()?;
+        let stored = self.folder.join("store").join(&hash[..40]);
+        if !stored.is_file() {
+            fs::copy(file, &stored).tried(format!("copy {}", file.display()))?;
+        }
+        fs::hard_link(&stored, link).tried(format!("link {}", link.display()))
+    }
+}
