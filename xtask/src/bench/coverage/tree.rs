@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use liveline_demo::Words;
 
 use super::recipe::Recipe;
-use crate::shell::{Quiet, Result, Tried};
+use crate::shell::{Failure, Quiet, Result, Tried};
 
 /// What came of a build.
 pub(super) enum Built {
@@ -28,6 +28,7 @@ pub(super) struct Tree<'a> {
 impl<'a> Tree<'a> {
     pub(super) fn open(repo: &Path, folder: &'a Path, recipe: &'a Recipe) -> Result<Self> {
         let tree = Tree { folder, git: folder.join("git"), work: folder.join("tree"), recipe };
+        alone(folder)?;
         for made in [&tree.work, &folder.join("builds"), &folder.join("store")] {
             fs::create_dir_all(made).tried(format!("make {}", made.display()))?;
         }
@@ -62,14 +63,13 @@ impl<'a> Tree<'a> {
         if done.is_file() {
             return Ok(Built::Done(built));
         }
-        // Two runs share the folder.
-        let lock = self.folder.join("lock");
-        let lock = File::create(&lock).tried(format!("write {}", lock.display()))?;
-        lock.lock().tried("wait for another run")?;
         words.line(&format!("building {}", &commit[..commit.len().min(9)]));
         self.check_out(commit)?;
         let mut make = self.command(self.recipe.build, &self.work.join(self.recipe.build_in));
-        make = make.env("SOURCE_DATE_EPOCH", "1");
+        // A build that asks git for its revision shall not find one that lies further up either.
+        make = make
+            .env("SOURCE_DATE_EPOCH", "1")
+            .env("GIT_CEILING_DIRECTORIES", &self.folder.display().to_string());
         if let Err(failure) = make.run() {
             return Ok(Built::Failed(failure.0));
         }
@@ -115,5 +115,35 @@ impl<'a> Tree<'a> {
             fs::copy(file, &stored).tried(format!("copy {}", file.display()))?;
         }
         fs::hard_link(&stored, link).tried(format!("link {}", link.display()))
+    }
+}
+
+/// Notes that this process works in the folder; an error if another one does.
+fn alone(folder: &Path) -> Result<()> {
+    let note = folder.join("pid");
+    let own = std::process::id().to_string();
+    if let Ok(other) = fs::read_to_string(&note) {
+        let command = fs::read_to_string(format!("/proc/{other}/comm")).unwrap_or_default();
+        if other != own && command.trim() == "xtask" {
+            let folder = folder.display();
+            return Err(Failure(format!(
+                "{folder} is in use by another run, process {other}: wait for it, or set LIVELINE_CACHE"
+            )));
+        }
+    }
+    fs::write(&note, own).tried(format!("write {}", note.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_folder_left_by_a_run_that_is_gone_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Process 1 runs, and is no xtask.
+        std::fs::write(folder.path().join("pid"), "1").expect("written");
+        super::alone(folder.path()).expect("free");
+        let note = std::fs::read_to_string(folder.path().join("pid")).expect("read");
+        assert_eq!(note, std::process::id().to_string());
+        super::alone(folder.path()).expect("ours");
     }
 }
