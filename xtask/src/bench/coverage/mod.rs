@@ -4,6 +4,7 @@
 mod page;
 mod recipe;
 mod row;
+mod suite;
 mod tree;
 mod trial;
 
@@ -11,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use liveline_demo::Words;
-use liveline_demo::tool::{DiffRequest, Made};
+use liveline_demo::tool::{DiffRequest, Made, Tool};
 
 use self::recipe::{REDIS, Recipe};
 use self::row::{Outcome, Row, Rows};
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// Coverage: the commits, one hash a line; `#` begins a comment.
     #[arg(long, value_name = "FILE")]
     commits: Option<PathBuf>,
+    /// Coverage: a whole release as one patch, `OLD..NEW`; beside the commits, and counted apart.
+    #[arg(long, value_name = "OLD..NEW")]
+    release: Vec<String>,
     /// Coverage: at most so many commits in this run.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -45,14 +49,18 @@ pub(crate) fn run(options: &Options, words: Words, json: bool) -> Result<()> {
     let tree = Tree::open(repo, &folder, recipe)?;
     let commits = commits(&list)?;
     let mut rows = Rows::open(&folder.join(format!("{}.jsonl", recipe.name)), options.resume)?;
-    let missing: Vec<_> = commits.iter().filter(|commit| !rows.has(commit)).collect();
+    let all = commits.iter().chain(&options.release);
+    let missing: Vec<_> = all.filter(|commit| !rows.has(commit)).collect();
     words.step(&format!("coverage: {} of {} commits have no row yet", missing.len(), commits.len()));
+    if !suite::possible() {
+        words.line("tclsh is missing: the commits' own tests are not run");
+    }
     for commit in missing.into_iter().take(options.limit.unwrap_or(usize::MAX)) {
-        let row = one(&tool, &tree, recipe, commit, words)?;
+        let row = Step { tool: &tool, tree: &tree, recipe, words }.run(commit)?;
         words.line(&row.line());
         rows.add(row)?;
     }
-    page::publish(recipe, &rows.of(&commits), commits.len(), json)
+    page::publish(recipe, &rows.of(&commits), &rows.of(&options.release), commits.len(), json)
 }
 
 fn commits(list: &Path) -> Result<Vec<String>> {
@@ -61,43 +69,78 @@ fn commits(list: &Path) -> Result<Vec<String>> {
     Ok(lines.filter(|line| !line.is_empty()).map(String::from).collect())
 }
 
-/// One commit, from its sources to the reverted patch.
-fn one(
-    tool: &liveline_demo::tool::Tool,
-    tree: &Tree<'_>,
-    recipe: &Recipe,
-    commit: &str,
+/// What a commit is measured with.
+struct Step<'a> {
+    tool: &'a Tool,
+    tree: &'a Tree<'a>,
+    recipe: &'a Recipe,
     words: Words,
-) -> Result<Row> {
-    let mut row = Row::new(commit, &tree.subject(commit)?);
-    let parent = tree.parent(commit)?;
-    let (old, new) = match (tree.build(&parent, words)?, tree.build(commit, words)?) {
-        (Built::Done(old), Built::Done(new)) => (old, new),
-        (Built::Failed(why), _) => return Ok(row.with(Outcome::Unbuilt, vec![format!("the parent: {why}")])),
-        (_, Built::Failed(why)) => return Ok(row.with(Outcome::Unbuilt, vec![why])),
-    };
-    let room = tempfile::tempdir().tried("make a temporary folder")?;
-    let patch = room.path().join("coverage.llp");
-    let program = old.join(recipe.program_name());
-    let diff = tool.diff(&DiffRequest {
-        old: &old.join("objects"),
-        new: &new.join("objects"),
-        target: &program,
-        debug: None,
-        name: "coverage",
-        assume: &[],
-        output: &patch,
-    });
-    let diff = match diff {
-        Ok(diff) => diff,
-        Err(error) => return Ok(row.with(Outcome::Refused, vec![error.to_string()])),
-    };
-    row.changed = diff.verdicts.iter().filter(|v| v.verdict == "changed" || v.verdict == "new").count();
-    row.diff_ms = diff.command_ms;
-    match diff.made {
-        Made::Nothing => Ok(row.with(Outcome::Nothing, Vec::new())),
-        Made::Refused => Ok(row.with(Outcome::Refused, diff.refused())),
-        Made::Patch => trial::run(tool, recipe, &program, &patch, room.path(), row),
+}
+
+impl Step<'_> {
+    /// One commit, or `OLD..NEW`, from its sources to the reverted patch.
+    fn run(&self, commit: &str) -> Result<Row> {
+        let (parent, new) = match commit.split_once("..") {
+            Some((old, new)) => (self.tree.hash(old)?, self.tree.hash(new)?),
+            None => (self.tree.hash(&format!("{commit}^"))?, commit.to_string()),
+        };
+        let mut row = Row::new(commit, &self.tree.subject(&new)?);
+        let (before, after) =
+            match (self.tree.build(&parent, self.words)?, self.tree.build(&new, self.words)?) {
+                (Built::Done(old), Built::Done(new)) => (old, new),
+                (Built::Failed(why), _) => {
+                    return Ok(row.with(Outcome::Unbuilt, vec![format!("the parent: {why}")]));
+                }
+                (_, Built::Failed(why)) => return Ok(row.with(Outcome::Unbuilt, vec![why])),
+            };
+        let room = tempfile::tempdir().tried("make a temporary folder")?;
+        let patch = room.path().join("coverage.llp");
+        let name = self.recipe.program_name();
+        let (program, control) = (before.join(name), after.join(name));
+        let diff = self.tool.diff(&DiffRequest {
+            old: &before.join("objects"),
+            new: &after.join("objects"),
+            target: &program,
+            debug: None,
+            name: "coverage",
+            assume: &[],
+            output: &patch,
+        });
+        let diff = match diff {
+            Ok(diff) => diff,
+            Err(error) => return Ok(row.with(Outcome::Refused, vec![error.to_string()])),
+        };
+        let of = |kinds: &[&str]| -> Vec<String> {
+            let verdicts = diff.verdicts.iter().filter(|v| kinds.contains(&v.verdict.as_str()));
+            verdicts.map(|v| v.symbol.clone()).collect()
+        };
+        row.kept = of(&["data-value"]);
+        row.changed = of(&["changed", "pulled-in", "new"]).len();
+        row.diff_ms = diff.command_ms;
+        let row = match diff.made {
+            Made::Nothing if row.kept.is_empty() => row.with(Outcome::Nothing, Vec::new()),
+            Made::Nothing => row.with(Outcome::DataOnly, Vec::new()),
+            Made::Refused => row.with(Outcome::Refused, diff.refused()),
+            Made::Patch => trial::run(self.tool, self.recipe, &program, &patch, room.path(), row)?,
+        };
+        if row.outcome != Outcome::Applied || !suite::possible() {
+            return Ok(row);
+        }
+        let sources = room.path().join("sources");
+        std::fs::create_dir(&sources).tried("make a folder for the sources")?;
+        self.tree.sources(&new, &sources)?;
+        let differing = suite::differing(self.tree, &parent, &new, &sources)?;
+        let folder = room.path();
+        let trial = suite::Trial {
+            tool: self.tool,
+            recipe: self.recipe,
+            old: &program,
+            new: &control,
+            patch: &patch,
+            folder,
+        };
+        let tests = trial.run(&differing, &sources)?;
+        Ok(row.tested(tests))
     }
 }
 

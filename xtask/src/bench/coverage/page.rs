@@ -11,29 +11,110 @@ use crate::shell::{Result, Tried};
 const GOAL: f64 = 90.0;
 
 /// Prints the table and writes the page.
-pub(super) fn publish(recipe: &Recipe, rows: &[Row], listed: usize, json: bool) -> Result<()> {
+pub(super) fn publish(
+    recipe: &Recipe,
+    rows: &[Row],
+    releases: &[Row],
+    listed: usize,
+    json: bool,
+) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(rows).tried("write JSON")?);
+        let all: Vec<_> = rows.iter().chain(releases).collect();
+        println!("{}", serde_json::to_string_pretty(&all).tried("write JSON")?);
     }
-    let count = |outcome: Outcome| rows.iter().filter(|row| row.outcome == outcome).count();
-    let mut totals = BTreeMap::new();
-    for row in rows {
-        *totals.entry(row.outcome).or_insert(0usize) += 1;
+    let mut verdict = Sums::of(rows).words(listed);
+    verdict += &refusals(rows);
+    Page {
+        quiet: String::new(),
+        name: "coverage",
+        title: &format!("Coverage of {}'s history", recipe.name),
+        method: "Each commit of the list and its parent are built (-O2 and what a patch needs), `liveline diff` makes a patch from the \
+                 objects, the parent's program is started and loaded by clients that know each answer, the patch is applied, \
+                 the load goes on, the patch is reverted, the load goes on. The tests that the commit adds or changes, where they can \
+                 use a server that runs, are run in another patched process, in the commit's own build and in the parent: only those \
+                 count that the commit's own build passes. Nobody writes a line for any commit, and nothing is assumed. \
+                 Functions are those that the patch replaces or brings; kept are data whose first value the commit changes: a \
+                 running program keeps what it has.",
+        head: vec!["commit", "subject", "result", "functions", "kept", "tests", "longest stop", "why"],
+        rows: rows.iter().chain(releases).map(cells).collect(),
+        verdict,
     }
-    let totals: Vec<_> = totals.iter().map(|(outcome, n)| format!("{n} {}", outcome.words())).collect();
-    let code = rows.len() - count(Outcome::Nothing) - count(Outcome::Unbuilt);
-    let percent = 100.0 * count(Outcome::Applied) as f64 / code.max(1) as f64;
-    let requests: usize = rows.iter().map(|row| row.requests).sum();
-    let met = percent >= GOAL && count(Outcome::Crash) + count(Outcome::Wrong) == 0 && rows.len() == listed;
-    let mut verdict = format!(
-        "{} of {listed} commits were run: {}. {requests} requests of the load, with the answers checked.\n\n\
-         Applied with no hand-written line: {} of {code} commits that change code, {percent:.0} %. Goal: {GOAL} % of all \
-         listed commits, no crash, no wrong answer; {}.\n",
-        rows.len(),
-        totals.join(", "),
-        count(Outcome::Applied),
-        if met { "met" } else { "not met" }
-    );
+    .publish(json)
+}
+
+/// The rows counted.
+struct Sums {
+    rows: usize,
+    by_outcome: BTreeMap<Outcome, usize>,
+    requests: usize,
+    kept: usize,
+    layout: usize,
+    tested: usize,
+    tests: usize,
+    tests_before: usize,
+}
+
+impl Sums {
+    fn of(rows: &[Row]) -> Self {
+        let mut by_outcome = BTreeMap::new();
+        for row in rows {
+            *by_outcome.entry(row.outcome).or_insert(0) += 1;
+        }
+        let tests = || rows.iter().filter_map(|row| row.tests.as_ref());
+        Sums {
+            rows: rows.len(),
+            by_outcome,
+            requests: rows.iter().map(|row| row.requests).sum(),
+            kept: rows.iter().filter(|row| row.outcome == Outcome::Applied && !row.kept.is_empty()).count(),
+            layout: rows.iter().filter(|row| row.is_layout()).count(),
+            tested: tests().count(),
+            tests: tests().map(|tests| tests.ran.len()).sum(),
+            tests_before: tests().map(|tests| tests.failed_before).sum(),
+        }
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        self.by_outcome.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// Commits that change code of the program.
+    fn code(&self) -> usize {
+        let code = [Outcome::Applied, Outcome::Refused, Outcome::Crash, Outcome::Wrong];
+        code.into_iter().map(|outcome| self.count(outcome)).sum()
+    }
+
+    fn words(&self, listed: usize) -> String {
+        let (applied, code) = (self.count(Outcome::Applied), self.code());
+        let percent = |of: usize| 100.0 * applied as f64 / of.max(1) as f64;
+        let bad = self.count(Outcome::Crash) + self.count(Outcome::Wrong);
+        let met = percent(code) >= GOAL && bad == 0 && self.rows == listed;
+        let each: Vec<_> =
+            self.by_outcome.iter().map(|(outcome, n)| format!("{n} {}", outcome.words())).collect();
+        format!(
+            "{} of {listed} commits were run: {}. {} requests of the load, all answers checked; {} tests of {} commits \
+             run in patched programs, {} of them fail without the patch.\n\n\
+             **Applied with no hand-written line: {applied} of {code} commits that change code, {:.1} %** (in {} of them data keep \
+             values that the commit would begin with another way). Without the {} refused because live data, or parameters that \
+             old code may pass, are laid out in another way: {applied} of {}, {:.1} %. Goal: {GOAL} %, no crash, no wrong result; \
+             {}. Another tool of the kind made a patch, which is the first half of this, for 79 % of redis's commits.\n",
+            self.rows,
+            each.join(", "),
+            self.requests,
+            self.tests,
+            self.tested,
+            self.tests_before,
+            percent(code),
+            self.kept,
+            self.layout,
+            code - self.layout,
+            percent(code - self.layout),
+            if met { "met" } else { "not met" },
+        )
+    }
+}
+
+/// The reasons of refusals, each with its commits.
+fn refusals(rows: &[Row]) -> String {
     let mut reasons: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.outcome == Outcome::Refused) {
         let mut kinds: Vec<_> = row.reasons.iter().map(|reason| kind(reason)).collect();
@@ -45,28 +126,18 @@ pub(super) fn publish(recipe: &Recipe, rows: &[Row], listed: usize, json: bool) 
     }
     let mut reasons: Vec<_> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, commits)| std::cmp::Reverse(commits.len()));
+    let mut text = String::new();
     if !reasons.is_empty() {
-        verdict += "\nRefusals by reason (a commit may have several):\n\n";
+        text += "\nRefusals by reason (a commit may have several):\n\n";
     }
     for (reason, commits) in &reasons {
-        verdict += &format!("- {}: {reason} ({})\n", commits.len(), commits.join(", "));
+        text += &format!("- {}: {reason} ({})\n", commits.len(), commits.join(", "));
     }
-    Page {
-        quiet: String::new(),
-        name: "coverage",
-        title: &format!("Coverage of {}'s history", recipe.name),
-        method: "Each commit of the list and its parent are built (-O2 and what a patch needs), `liveline diff` makes a patch from the \
-                 objects, the parent's program is started and loaded by clients that know each answer, the patch is applied, \
-                 the load goes on, the patch is reverted, the load goes on. Nobody writes a line for any commit.",
-        head: vec!["commit", "subject", "result", "functions", "longest stop", "why"],
-        rows: rows.iter().map(cells).collect(),
-        verdict,
-    }
-    .publish(json)
+    text
 }
 
 fn short(commit: &str) -> &str {
-    &commit[..commit.len().min(9)]
+    if commit.contains("..") { commit } else { &commit[..commit.len().min(9)] }
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -75,6 +146,14 @@ fn cells(row: &Row) -> Vec<String> {
     if row.reasons.len() > 1 {
         why += &format!(" (and {} more)", row.reasons.len() - 1);
     }
+    let tests = row.tests.as_ref().map_or(String::new(), |t| {
+        format!(
+            "{} of {}, {} before",
+            t.ran.len() - t.failed.len(),
+            t.ran.len(),
+            t.ran.len() - t.failed_before
+        )
+    });
     let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
     let stop =
         if row.longest_stop_us > 0.0 { format!("{:.0} µs", row.longest_stop_us) } else { String::new() };
@@ -83,6 +162,8 @@ fn cells(row: &Row) -> Vec<String> {
         row.subject.replace('|', "\\|"),
         row.outcome.words().to_string(),
         number(row.changed),
+        number(row.kept.len()),
+        tests,
         stop,
         why.replace('|', "\\|"),
     ]
@@ -91,15 +172,38 @@ fn cells(row: &Row) -> Vec<String> {
 /// A reason without the names in it.
 fn kind(reason: &str) -> String {
     let line = reason.lines().next().unwrap_or_default();
-    line.split_once(": ").map_or(line, |(_, rest)| rest).chars().take(90).collect()
+    let rest = line.split_once(": ").map_or(line, |(_, rest)| rest);
+    rest.split([':', ';']).next().unwrap_or(rest).chars().take(90).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Sums;
+    use crate::bench::coverage::row::{Outcome, Row};
+
+    #[test]
+    fn commits_that_change_no_code_do_not_count() {
+        let row = |outcome, reason: &str| Row::new("c", "s").with(outcome, vec![reason.into()]);
+        let rows = [
+            row(Outcome::Applied, ""),
+            row(Outcome::Refused, "struct s: its layout changed: n is new"),
+            row(Outcome::Refused, "f: it is too short"),
+            row(Outcome::Nothing, ""),
+            row(Outcome::DataOnly, ""),
+            row(Outcome::Unbuilt, ""),
+            row(Outcome::Wrong, ""),
+        ];
+        let sums = Sums::of(&rows);
+        assert_eq!((sums.code(), sums.layout), (4, 1));
+        let words = sums.words(7);
+        assert!(words.contains("1 of 4 commits that change code, 25.0 %"), "{words}");
+        assert!(words.contains("1 of 3, 33.3 %") && words.contains("not met"), "{words}");
+    }
+
     #[test]
     fn reasons_are_grouped_without_the_name_in_front() {
         assert_eq!(
-            super::kind("server: the size of a variable changed\nmore"),
+            super::kind("server: the size of a variable changed: it was 3; keep it\nmore"),
             "the size of a variable changed"
         );
         assert_eq!(super::kind("no name"), "no name");

@@ -8,8 +8,8 @@ use crate::redis::client::{Checker, Connection};
 use crate::shell::{Result, Tried};
 use crate::trial::{Daemon, free_port};
 
-/// A started program and the clients that are to use it.
-pub(super) type Started = (Daemon, Vec<Box<dyn Client>>);
+/// The connections of a load.
+pub(super) type Clients = Vec<Box<dyn Client>>;
 
 /// A program whose history is measured.
 pub(super) struct Recipe {
@@ -26,8 +26,10 @@ pub(super) struct Recipe {
     /// What is built only once unless it changes, and the command that unmakes it.
     pub(super) bundled: &'static str,
     pub(super) unmake: &'static [&'static str],
-    /// Starts the program at a path, in a folder of its own, and connects the load.
-    pub(super) start: fn(&Path, &Path) -> Result<Started>,
+    /// Starts the program at a path, in a folder of its own, and gives it with its port.
+    pub(super) start: fn(&Path, &Path) -> Result<(Daemon, u16)>,
+    /// Connects the load.
+    pub(super) connect: fn(u16) -> Result<Clients>,
 }
 
 impl Recipe {
@@ -59,20 +61,29 @@ pub(super) const REDIS: Recipe = Recipe {
     bundled: "deps",
     unmake: &["make", "distclean"],
     start: start_redis,
+    connect: connect_redis,
 };
 
 /// Connections of the load.
 const CLIENTS: usize = 4;
 
-fn start_redis(program: &Path, folder: &Path) -> Result<Started> {
+fn start_redis(program: &Path, folder: &Path) -> Result<(Daemon, u16)> {
     let port = free_port()?;
     let mut server = Daemon::start(program, |command| {
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"]).arg(folder);
+        // As redis's own tests start it.
+        for option in ["--enable-debug-command", "--enable-protected-configs"] {
+            command.args([option, "yes"]);
+        }
     })?;
     server.await_ready(|| Connection::open(port).is_ok())?;
-    let mut clients: Vec<Box<dyn Client>> = Vec::new();
+    Ok((server, port))
+}
+
+fn connect_redis(port: u16) -> Result<Clients> {
+    let mut clients = Clients::new();
     for name in 0..CLIENTS {
         clients.push(Box::new(Checker::open(name, port).tried("connect")?));
     }
-    Ok((server, clients))
+    Ok(clients)
 }

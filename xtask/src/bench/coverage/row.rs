@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::suite::Tests;
 use crate::shell::{Result, Tried};
 
 /// What became of a commit.
@@ -16,7 +17,9 @@ pub(super) enum Outcome {
     Applied,
     /// No patch was made, or it was not taken.
     Refused,
-    /// No code of the program changes.
+    /// No code of the program changes, but values that its data begins with, which a running program keeps.
+    DataOnly,
+    /// Nothing of the program changes.
     Nothing,
     /// The program died.
     Crash,
@@ -32,6 +35,7 @@ impl Outcome {
         match self {
             Outcome::Applied => "applied",
             Outcome::Refused => "refused",
+            Outcome::DataOnly => "initial values",
             Outcome::Nothing => "nothing to do",
             Outcome::Crash => "CRASH",
             Outcome::Wrong => "WRONG",
@@ -39,6 +43,9 @@ impl Outcome {
         }
     }
 }
+
+/// Reasons shown on the screen.
+const SHOWN: usize = 3;
 
 /// A commit's row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +55,12 @@ pub(super) struct Row {
     pub(super) outcome: Outcome,
     /// Why, if it was not applied.
     pub(super) reasons: Vec<String>,
+    /// Data whose initial value the commit changes: the running program keeps what it has.
+    #[serde(default)]
+    pub(super) kept: Vec<String>,
+    /// The commit's own tests, in the patched program.
+    #[serde(default)]
+    pub(super) tests: Option<Tests>,
     /// Functions that the patch replaces or brings.
     pub(super) changed: usize,
     pub(super) diff_ms: f64,
@@ -64,6 +77,8 @@ impl Row {
             subject: subject.into(),
             outcome: Outcome::Nothing,
             reasons: Vec::new(),
+            kept: Vec::new(),
+            tests: None,
             changed: 0,
             diff_ms: 0.0,
             apply_ms: 0.0,
@@ -78,12 +93,40 @@ impl Row {
         self
     }
 
+    /// With what the commit's own tests said, if any of them can run here. A test that the commit's own build passes
+    /// and the patched program does not is a wrong result.
+    pub(super) fn tested(mut self, tests: Tests) -> Self {
+        if !tests.failed.is_empty() {
+            self.outcome = Outcome::Wrong;
+            self.reasons = tests.failed.iter().map(|name| format!("the test fails: {name}")).collect();
+        }
+        self.tests = (!tests.ran.is_empty()).then_some(tests);
+        self
+    }
+
+    /// Whether it was refused because objects, variables or parameters are laid out in another way.
+    pub(super) fn is_layout(&self) -> bool {
+        const LAYOUT: [&str; 4] = [
+            "its layout changed",
+            "the layout of live data changed",
+            "the type of live data changed",
+            "its signature changed",
+        ];
+        self.outcome == Outcome::Refused && self.reasons.iter().any(|r| LAYOUT.iter().any(|l| r.contains(l)))
+    }
+
     /// For the screen.
     pub(super) fn line(&self) -> String {
         let short = &self.commit[..self.commit.len().min(9)];
         let mut line = format!("{short} {:<14} {}", self.outcome.words(), self.subject);
-        for reason in &self.reasons {
+        if let Some(tests) = &self.tests {
+            line += &format!("\n      tests: {}", tests.words());
+        }
+        for reason in self.reasons.iter().take(SHOWN) {
             line += &format!("\n      {}", reason.lines().next().unwrap_or_default());
+        }
+        if self.reasons.len() > SHOWN {
+            line += &format!("\n      and {} more", self.reasons.len() - SHOWN);
         }
         line
     }

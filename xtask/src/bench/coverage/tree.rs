@@ -52,8 +52,21 @@ impl<'a> Tree<'a> {
         Ok(self.git(&format!("log -1 --format=%s {commit}")).output()?.trim().to_string())
     }
 
-    pub(super) fn parent(&self, commit: &str) -> Result<String> {
-        Ok(self.git(&format!("rev-parse {commit}^")).output()?.trim().to_string())
+    /// The full hash of a revision.
+    pub(super) fn hash(&self, revision: &str) -> Result<String> {
+        Ok(self.git(&format!("rev-parse --verify {revision}^{{commit}}")).output()?.trim().to_string())
+    }
+
+    /// The sources of a state, unpacked into a folder.
+    pub(super) fn sources(&self, commit: &str, into: &Path) -> Result<()> {
+        let archive = into.join("sources.tar");
+        self.git(&format!("archive --output={} {commit}", archive.display())).run()?;
+        Quiet::new(into, "tar xf sources.tar").run()
+    }
+
+    /// What a commit changes in a folder, without lines around it.
+    pub(super) fn changes(&self, old: &str, new: &str, folder: &str) -> Result<String> {
+        self.git(&format!("diff --unified=0 --no-color --no-renames {old} {new} -- {folder}")).output()
     }
 
     /// Builds a state, or takes what was built before.

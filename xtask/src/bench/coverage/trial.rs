@@ -25,8 +25,8 @@ pub(super) fn run(
     folder: &Path,
     row: Row,
 ) -> Result<Row> {
-    let (mut daemon, clients) = (recipe.start)(program, folder)?;
-    let load = Load::start(clients, None);
+    let (mut daemon, port) = (recipe.start)(program, folder)?;
+    let load = Load::start((recipe.connect)(port)?, None);
     let mut row = update(tool, &mut daemon, &load, patch, row);
     let died = daemon.alive().err();
     let recording = load.finish();
