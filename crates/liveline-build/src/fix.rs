@@ -22,7 +22,7 @@ pub(crate) fn apply(
     change: &Change,
     old: &Manifest,
     copy: &Path,
-    cargo: bool,
+    products: Option<&Path>,
 ) -> Result<BTreeSet<PathBuf>, BuildError> {
     let touched = match change {
         Change::Fixes(fixes) => {
@@ -32,7 +32,7 @@ pub(crate) fn apply(
             differing(old, |path| tree::manifest_entry(copy, path), fixes_touch(fixes, copy)?)?
         }
         Change::Tree(tree) => {
-            let new = tree::manifest(tree, cargo)?;
+            let new = tree::manifest(tree, products)?;
             take_over(old, &new, tree, copy)?
         }
     };

@@ -6,6 +6,7 @@
 //! of both sides to `liveline-diff`, which proves that the old ones are the running program.
 #![forbid(unsafe_code)]
 
+mod cargo;
 mod command;
 mod compiler;
 pub mod debian;
@@ -30,7 +31,7 @@ pub use explain::{Difference, Fate, Touched};
 pub use fix::Change;
 pub use shim::run as run_as_tool;
 
-use crate::side::{Plan, Side};
+use crate::side::{Plan, Products, Side};
 
 /// What to make a patch from.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ pub struct Request {
     pub built_at: Option<PathBuf>,
     /// The command that builds, run in the tree.
     pub command: Vec<OsString>,
-    /// A cargo workspace: its `target` folder is no source.
+    /// It is cargo's: the whole workspace is built, and the folder of its products is no source.
     pub cargo: bool,
     /// The program or library as it runs.
     pub running: PathBuf,
@@ -78,6 +79,8 @@ pub struct Made {
     pub compiled_old: Option<usize>,
     /// Compilations on the new side.
     pub compiled_new: usize,
+    /// A compiler cache of the user's that was not asked: its server would not see the copies.
+    pub cache_left_out: Option<OsString>,
     /// The product that was compared, from the root of the tree.
     pub product: PathBuf,
 }
@@ -176,6 +179,20 @@ pub enum BuildError {
         /// Its output.
         log: PathBuf,
     },
+    /// cargo knows no workspace there.
+    #[error("cargo finds no workspace in {folder}:\n{said}")]
+    NoWorkspace {
+        /// Where.
+        folder: PathBuf,
+        /// What cargo said.
+        said: String,
+    },
+    /// The folder cargo would build in is not there to be stood in for.
+    #[error("{folder}, where cargo would put what it builds, does not exist")]
+    NoProducts {
+        /// Which.
+        folder: PathBuf,
+    },
     /// The build made several things, or none, that the running program could be.
     #[error("which product of the build {running} is cannot be told; it made: {}", .products.join(", "))]
     WhichProduct {
@@ -226,13 +243,28 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
     }
     let canonical =
         |path: &Path| path.canonicalize().map_err(|source| BuildError::Read { path: path.into(), source });
-    let source = canonical(&request.source)?;
+    let mut source = canonical(&request.source)?;
     canonical(&request.running)?;
+    let (mut folder, mut products) = (PathBuf::new(), Products::Mixed);
+    if request.cargo {
+        let found = cargo::workspace(&source, &request.command)?;
+        folder = source.strip_prefix(&found.root).map(Path::to_owned).unwrap_or_default();
+        products = match found.products.strip_prefix(&found.root) {
+            Ok(inner) => Products::Inside(inner.into()),
+            Err(_) if found.products.is_dir() => Products::Outside(found.products),
+            Err(_) => return Err(BuildError::NoProducts { folder: found.products }),
+        };
+        source = found.root;
+    }
+    // Who names the place of a member means the workspace around it.
+    let depth = folder.components().count();
+    let place = request.built_at.as_deref().map(|at| at.ancestors().nth(depth).unwrap_or(at));
     let plan = Plan {
         source: &source,
-        place: request.built_at.as_deref().unwrap_or(&source),
+        place: place.unwrap_or(&source),
+        folder: &folder,
         command: &request.command,
-        cargo: request.cargo,
+        products,
         cache: &request.cache,
     };
     let old = plan.old(progress)?;
@@ -244,7 +276,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
     let before = stage::stage(&plan, &old, link, &work.path().join("objects-old"))?;
     compiler::check(&request.running, &before.comments)?;
-    let (new, touched) = match plan.new_side(&old, &request.change, work.path(), progress) {
+    let (new, touched) = match plan.new_side(&old, link, &request.change, work.path(), progress) {
         Ok(made) => made,
         Err(error) => {
             // Its log is named in the message.
@@ -274,6 +306,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         unstable: explain::unstable(&plan, &old, &new, &touched),
         compiled_old: (!old.cached).then(|| old.compiles().count()),
         compiled_new: new.compiles().count(),
+        cache_left_out: run::cache_left_out(),
         product: plan.relative(&link.output, &old.tree).unwrap_or_default(),
     })
 }

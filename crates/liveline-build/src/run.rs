@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use crate::{BuildError, Progress, record, shim};
 
-/// Puts a copy in the place of the tree, in a mount namespace of its own, and runs the command there.
-const ENTER: &str = r#"mount --bind "$1" "$2" && cd "$3" && shift 3 && exec "$@""#;
+/// Puts copies in the places of the tree and of its products, in a mount namespace of its own, and runs the command
+/// there.
+const ENTER: &str = r#"while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit; done
+shift; LIVELINE_BUILD_ROOM=$(readlink /proc/self/ns/mnt) && export LIVELINE_BUILD_ROOM && cd "$1" && shift && exec "$@""#;
 
 /// A build of one side.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ pub(crate) struct Run<'a> {
     pub(crate) copy: &'a Path,
     /// Where it must seem to lie.
     pub(crate) place: &'a Path,
+    /// The folder that products go to, and where it must seem to lie, if that is outside the tree.
+    pub(crate) products: Option<(&'a Path, &'a Path)>,
+    /// Where in the tree the command is run.
+    pub(crate) folder: &'a Path,
     /// The command.
     pub(crate) command: &'a [OsString],
     /// Where events go.
@@ -80,7 +86,11 @@ impl Run<'_> {
                 unshare.arg("--map-root-user");
             }
             unshare.args(["--", "sh", "-c", ENTER, "sh"]);
-            unshare.arg(self.copy).arg(self.place).arg(self.place);
+            unshare.arg(self.copy).arg(self.place);
+            if let Some((copy, place)) = self.products {
+                unshare.arg(copy).arg(place);
+            }
+            unshare.arg("--").arg(self.place.join(self.folder));
             let works = Command::new(unshare.get_program())
                 .args(unshare.get_args())
                 .arg("true")
@@ -99,7 +109,10 @@ impl Run<'_> {
         map.push(self.copy);
         map.push("=");
         map.push(self.place);
-        plain.args(words).current_dir(self.copy).env(shim::MAP, map);
+        plain.args(words).current_dir(self.copy.join(self.folder)).env(shim::MAP, map);
+        if let Some((copy, _)) = self.products {
+            plain.env("CARGO_TARGET_DIR", copy);
+        }
         Ok(plain)
     }
 
@@ -111,15 +124,20 @@ impl Run<'_> {
             command.env("PATH", path);
         }
         command.env(record::RECORD, self.record).env(shim::SHIMS, self.shims);
-        command
-            .env("RUSTC_WRAPPER", self.shims.join(shim::RUSTC_WRAPPER))
-            .env_remove("RUSTC_WORKSPACE_WRAPPER");
+        // In the compiler's own place, so that a wrapper of the user's goes on wrapping.
+        command.env("RUSTC", self.shims.join("rustc"));
+        if let Some(rustc) = std::env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()) {
+            command.env(shim::RUSTC, rustc);
+        }
+        if cache_left_out().is_some() {
+            command.env("RUSTC_WRAPPER", "");
+        }
         // A compiler cache would answer without a compiler; a distributed one would ask another machine's.
         command.env("CCACHE_DISABLE", "1").env("SCCACHE_DISABLE", "1").env("DISTCC_HOSTS", "localhost");
         if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
             command.env("SOURCE_DATE_EPOCH", self.epoch.to_string());
         }
-        for name in ["CC", "CXX", "LD", "HOSTCC", "RUSTC"] {
+        for name in ["CC", "CXX", "LD", "HOSTCC"] {
             if let Some(value) = std::env::var_os(name).and_then(|value| self.through_shim(&value)) {
                 command.env(name, value);
             }
@@ -144,13 +162,19 @@ impl Run<'_> {
     }
 }
 
+/// The compiler cache that stands in front of rustc. Its server, which lives elsewhere, would compile the user's own
+/// tree in place of the copy.
+pub(crate) fn cache_left_out() -> Option<OsString> {
+    std::env::var_os("RUSTC_WRAPPER").filter(|wrapper| shim::is_cache(wrapper))
+}
+
 /// Makes the folder of shims: this program under the name of each compiler and linker in PATH.
 pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
     let failed = |source| BuildError::Copy { path: folder.into(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     let own = std::env::current_exe().map_err(failed)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut names: Vec<OsString> = vec![shim::RUSTC_WRAPPER.into()];
+    let mut names: Vec<OsString> = Vec::new();
     for place in std::env::split_paths(&path) {
         let Ok(entries) = fs::read_dir(&place) else { continue };
         for entry in entries.flatten() {

@@ -23,8 +23,11 @@ pub(crate) const SHIMS: &str = "LIVELINE_BUILD_SHIMS";
 /// Added to each compilation: `-ffile-prefix-map` where the tree could not be put in its place.
 pub(crate) const MAP: &str = "LIVELINE_BUILD_MAP";
 
-/// The name under which cargo calls it, as `RUSTC_WRAPPER`.
-pub(crate) const RUSTC_WRAPPER: &str = "liveline-rustc";
+/// The rustc that the user asked for, if not that of PATH.
+pub(crate) const RUSTC: &str = "LIVELINE_BUILD_RUSTC";
+/// The mount namespace in which the copy lies at the tree's path.
+const ROOM: &str = "LIVELINE_BUILD_ROOM";
+
 /// Names of linkers.
 const LINKERS: [&str; 6] = ["ld", "ld.bfd", "ld.gold", "ld.lld", "ld.mold", "mold"];
 
@@ -43,6 +46,12 @@ pub(crate) fn is_tool(name: &str) -> bool {
         || LINKERS.contains(&stem)
 }
 
+/// Whether a wrapper of compilers answers from earlier compilations: then it gives what the compiler would.
+pub(crate) fn is_cache(wrapper: &OsStr) -> bool {
+    let name = Path::new(wrapper).file_name().unwrap_or_default();
+    ["sccache", "ccache", "cachepot"].iter().any(|cache| name == *cache)
+}
+
 /// If this process was started under the name of a compiler or linker by a recorded build: does that tool's work.
 pub fn run() -> Option<ExitCode> {
     let record = PathBuf::from(env::var_os(RECORD)?);
@@ -52,14 +61,8 @@ pub fn run() -> Option<ExitCode> {
     let words: Vec<OsString> = words.collect();
     let shim = Shim { record, folder: env::current_dir().unwrap_or_default(), name };
     let done = match &*shim.name {
-        RUSTC_WRAPPER => {
-            let named = Path::new(words.first()?);
-            // A bare name would lead to the shim of rustc.
-            let real = if named.components().count() > 1 { Ok(named.into()) } else { shim.real("rustc") };
-            real.and_then(|real| shim.rustc(real, &words[1..]))
-        }
         _ if !is_tool(&shim.name) => return None,
-        "rustc" => shim.real("rustc").and_then(|real| shim.rustc(real, &words)),
+        "rustc" => shim.real_rustc().and_then(|real| shim.rustc(real, &words)),
         name if LINKERS.iter().any(|linker| name.ends_with(linker)) => shim.link(&words),
         _ => shim.drive(&words),
     };
@@ -97,6 +100,22 @@ impl Shim {
             }
         }
         Err(io::Error::new(io::ErrorKind::NotFound, format!("no {name} in PATH")))
+    }
+
+    fn real_rustc(&self) -> io::Result<PathBuf> {
+        if let Some(room) = env::var_os(ROOM)
+            && fs::read_link("/proc/self/ns/mnt").is_ok_and(|own| own.as_os_str() != room)
+        {
+            return Err(io::Error::other(
+                "it was started outside this build, by the server of a compiler cache: unset RUSTC_WRAPPER and \
+                 build.rustc-wrapper for this command",
+            ));
+        }
+        match env::var_os(RUSTC) {
+            Some(named) if Path::new(&named).components().count() > 1 => Ok(named.into()),
+            Some(named) => self.real(&named.to_string_lossy()),
+            None => self.real("rustc"),
+        }
     }
 
     fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -166,7 +185,7 @@ impl Shim {
         }
     }
 
-    /// rustc, or rustc called by cargo.
+    /// rustc.
     fn rustc(&self, real: PathBuf, words: &[OsString]) -> io::Result<ExitStatus> {
         let mut process = Process::new(&real);
         process.args(words);

@@ -20,9 +20,48 @@ pub(crate) struct Plan<'a> {
     pub(crate) source: &'a Path,
     /// Where the tree must seem to lie: [`Self::source`], unless the program was built elsewhere.
     pub(crate) place: &'a Path,
+    /// Where in the tree the command is run.
+    pub(crate) folder: &'a Path,
     pub(crate) command: &'a [OsString],
-    pub(crate) cargo: bool,
+    pub(crate) products: Products,
     pub(crate) cache: &'a Path,
+}
+
+/// Where a build puts what it makes.
+#[derive(Debug)]
+pub(crate) enum Products {
+    /// Among the sources, as make does.
+    Mixed,
+    /// Into a folder of the tree that holds nothing else; cargo knows by itself what a change makes stale.
+    Inside(PathBuf),
+    /// Into such a folder outside the tree.
+    Outside(PathBuf),
+}
+
+impl Products {
+    /// The folder of the tree that holds no sources.
+    fn inside(&self) -> Option<&Path> {
+        match self {
+            Products::Inside(folder) => Some(folder),
+            Products::Mixed | Products::Outside(_) => None,
+        }
+    }
+
+    fn outside(&self) -> Option<&Path> {
+        match self {
+            Products::Outside(folder) => Some(folder),
+            Products::Mixed | Products::Inside(_) => None,
+        }
+    }
+
+    fn are_mixed(&self) -> bool {
+        matches!(self, Products::Mixed)
+    }
+}
+
+/// Where a side keeps products that belong outside the tree.
+fn outer_products(copy: &Path) -> PathBuf {
+    copy.with_file_name("products")
 }
 
 /// One side, built.
@@ -57,7 +96,7 @@ impl Side {
 impl Plan<'_> {
     /// Builds the old side, or takes it from the cache.
     pub(crate) fn old(&self, progress: &mut dyn FnMut(Progress)) -> Result<Side, BuildError> {
-        let manifest = tree::manifest(self.source, self.cargo)?;
+        let manifest = tree::manifest(self.source, self.products.inside())?;
         let folder = self.cache.join(self.key(&manifest));
         let made = |source: std::io::Error| BuildError::Copy { path: folder.clone(), source };
         let cached = folder.exists();
@@ -67,8 +106,7 @@ impl Plan<'_> {
             let part = tempfile::Builder::new().prefix("part-").tempdir_in(self.cache).map_err(made)?;
             let (copy, record, log) = side_files(part.path());
             progress(Progress::Copying);
-            tree::copy(self.source, &copy, self.cargo)?;
-            tree::remove_products(self.source, &copy, self.cargo)?;
+            self.copy_source(&copy)?;
             self.run(&copy, &record, &log, "old", &manifest, progress)?;
             let part = part.keep();
             if let Err(error) = fs::rename(&part, &folder) {
@@ -86,17 +124,21 @@ impl Plan<'_> {
     pub(crate) fn new_side(
         &self,
         old: &Side,
+        product: &Link,
         change: &Change,
         folder: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Side, BTreeSet<PathBuf>), BuildError> {
         let (copy, record, log) = side_files(folder);
         progress(Progress::Copying);
-        tree::copy(&old.tree, &copy, false)?;
-        let touched = fix::apply(change, &old.manifest, &copy, self.cargo)?;
-        let incremental = !touched.iter().any(|path| describes_build(path));
+        tree::copy(&old.tree, &copy, None)?;
+        if self.products.outside().is_some() {
+            tree::copy(&outer_products(&old.tree), &outer_products(&copy), None)?;
+        }
+        let touched = fix::apply(change, &old.manifest, &copy, self.products.inside())?;
+        let incremental = !self.products.are_mixed() || !touched.iter().any(|path| describes_build(path));
         if incremental {
-            self.make_stale(old, &copy, &touched);
+            self.make_stale(old, product, &copy, &touched);
             self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
             let side = self.side(copy, record, log)?;
             if self.missed(old, &side, &touched).is_none() {
@@ -106,15 +148,19 @@ impl Plan<'_> {
         // The build did not see the change by itself, or the change is to the build: all of it, then.
         let folder = folder.join("whole");
         let (copy, record, log) = side_files(&folder);
-        tree::copy(self.source, &copy, self.cargo)?;
-        tree::remove_products(self.source, &copy, self.cargo)?;
-        fix::apply(change, &old.manifest, &copy, self.cargo)?;
+        self.copy_source(&copy)?;
+        fix::apply(change, &old.manifest, &copy, self.products.inside())?;
         self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
         let side = self.side(copy, record, log)?;
         match self.missed(old, &side, &touched) {
             None => Ok((side, touched)),
             Some(path) => Err(BuildError::NotCompiled { path }),
         }
+    }
+
+    fn copy_source(&self, copy: &Path) -> Result<(), BuildError> {
+        tree::copy(self.source, copy, self.products.inside())?;
+        if self.products.are_mixed() { tree::remove_products(self.source, copy) } else { Ok(()) }
     }
 
     fn side(&self, tree: PathBuf, record: PathBuf, log: PathBuf) -> Result<Side, BuildError> {
@@ -139,25 +185,44 @@ impl Plan<'_> {
             .max()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
             .map_or(0, |since| since.as_secs());
-        Run { copy, place: self.place, command: self.command, record, log, shims: &shims, side, epoch }
-            .run(progress)
+        let outer = outer_products(copy);
+        let products = self.products.outside().map(|place| (&*outer, place));
+        if products.is_some() {
+            fs::create_dir_all(&outer).map_err(|source| BuildError::Copy { path: outer.clone(), source })?;
+        }
+        let (place, folder, command) = (self.place, self.folder, self.command);
+        Run { copy, place, products, folder, command, record, log, shims: &shims, side, epoch }.run(progress)
     }
 
     /// A path of the build, in a copy.
     pub(crate) fn in_copy(&self, path: &OsString, copy: &Path) -> Option<PathBuf> {
-        let path = Path::new(path);
-        path.strip_prefix(self.place).or_else(|_| path.strip_prefix(copy)).ok().map(|inner| copy.join(inner))
+        let outer = self.products.outside().and_then(|outer| Path::new(path).strip_prefix(outer).ok());
+        match outer {
+            Some(inner) => Some(outer_products(copy).join(inner)),
+            None => Some(copy.join(self.relative(path, copy)?)),
+        }
     }
 
-    /// A path of the build, from the root of the tree.
+    /// A path of the build, from the root of the tree, or from that of its products if they lie elsewhere.
     pub(crate) fn relative(&self, path: &OsString, copy: &Path) -> Option<PathBuf> {
         let path = Path::new(path);
+        if let Some(inner) = self.products.outside().and_then(|outer| path.strip_prefix(outer).ok()) {
+            return Some(inner.to_owned());
+        }
         path.strip_prefix(self.place).or_else(|_| path.strip_prefix(copy)).ok().map(Path::to_owned)
     }
 
     /// Removes products that the change makes stale, whatever the build itself knows of headers, and all that was linked,
     /// so that each link is recorded again.
-    fn make_stale(&self, old: &Side, copy: &Path, touched: &BTreeSet<PathBuf>) {
+    fn make_stale(&self, old: &Side, product: &Link, copy: &Path, touched: &BTreeSet<PathBuf>) {
+        if !self.products.are_mixed() {
+            // cargo knows its own sources. Programs of the build itself, like proc-macros, are not to be linked again,
+            // nor all that depends on them compiled.
+            if let Some(path) = self.in_copy(&product.output, copy) {
+                let _ = fs::remove_file(path);
+            }
+            return;
+        }
         for event in &old.events {
             let output = match event {
                 Event::Link(link) => &link.output,
@@ -198,7 +263,9 @@ impl Plan<'_> {
             hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         };
         add(env!("CARGO_PKG_VERSION").as_bytes());
-        add(self.place.as_os_str().as_bytes());
+        for place in [Some(self.place), Some(self.folder), self.products.outside()] {
+            add(place.unwrap_or(Path::new("")).as_os_str().as_bytes());
+        }
         for word in self.command {
             add(word.as_bytes());
         }
@@ -217,6 +284,9 @@ impl Plan<'_> {
             "LDFLAGS",
             "MAKEFLAGS",
             "RUSTFLAGS",
+            "RUSTC",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
             "SOURCE_DATE_EPOCH",
             "CARGO_BUILD_TARGET",
             "RUSTUP_TOOLCHAIN",
@@ -263,5 +333,7 @@ pub(crate) fn describes_build(path: &Path) -> bool {
         || name.starts_with("configure")
         || ["cmakelists.txt", "meson.build", "meson_options.txt", "sconstruct", "build.ninja", "rules"]
             .contains(&&*name)
+        || ["cargo.toml", "cargo.lock", "rust-toolchain", "rust-toolchain.toml"].contains(&&*name)
+        || path.ends_with(".cargo/config.toml")
         || ["mk", "am", "ac", "m4", "cmake", "in"].contains(&&*end)
 }

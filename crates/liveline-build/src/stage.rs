@@ -40,7 +40,9 @@ pub(crate) fn choose<'s>(
         None => {
             let wanted =
                 running.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let same = |found: &str| found == wanted || stem(found) == stem(&wanted);
+            // cargo names the file it links after the crate, not the program.
+            let crate_name = |name: &str| stem(name).replace('-', "_");
+            let same = |found: &str| found == wanted || crate_name(found) == crate_name(&wanted);
             links
                 .values()
                 .copied()

@@ -13,15 +13,10 @@ use crate::{BuildError, record};
 /// What a tree holds: relative path → what tells its contents.
 pub(crate) type Manifest = BTreeMap<PathBuf, String>;
 
-/// Folders that hold no sources.
-fn is_skipped(name: &std::ffi::OsStr, cargo: bool) -> bool {
-    name == ".git" || (cargo && name == "target")
-}
-
-/// Reads a tree; the folder of version control is left out, with cargo that of its products, too.
-pub(crate) fn manifest(root: &Path, cargo: bool) -> Result<Manifest, BuildError> {
+/// Reads a tree; the folder of version control is left out, and that of its products.
+pub(crate) fn manifest(root: &Path, products: Option<&Path>) -> Result<Manifest, BuildError> {
     let mut out = Manifest::new();
-    walk(root, Path::new(""), cargo, &mut |relative, path, _| {
+    walk(root, Path::new(""), products, &mut |relative, path, _| {
         out.insert(relative.to_owned(), entry(path)?);
         Ok(())
     })
@@ -42,7 +37,7 @@ type Failed = (PathBuf, io::Error);
 fn walk(
     root: &Path,
     relative: &Path,
-    cargo: bool,
+    products: Option<&Path>,
     each: &mut impl FnMut(&Path, &Path, fs::FileType) -> io::Result<()>,
 ) -> Result<(), Failed> {
     let folder = root.join(relative);
@@ -51,12 +46,12 @@ fn walk(
     for entry in entries {
         let entry = entry.map_err(|error| failed(&folder, error))?;
         let kind = entry.file_type().map_err(|error| failed(&entry.path(), error))?;
-        if is_skipped(&entry.file_name(), cargo && relative.as_os_str().is_empty()) {
+        let inner = relative.join(entry.file_name());
+        if entry.file_name() == ".git" || products == Some(&inner) {
             continue;
         }
-        let inner = relative.join(entry.file_name());
         if kind.is_dir() {
-            walk(root, &inner, cargo, each)?;
+            walk(root, &inner, products, each)?;
         } else if kind.is_file() || kind.is_symlink() {
             each(&inner, &entry.path(), kind).map_err(|error| failed(&entry.path(), error))?;
         }
@@ -64,12 +59,14 @@ fn walk(
     Ok(())
 }
 
-/// Copies a tree with its times. Version control comes along, for builds that ask it.
-pub(crate) fn copy(from: &Path, to: &Path, cargo: bool) -> Result<(), BuildError> {
-    copy_folder(from, to, from, cargo).map_err(|(path, source)| BuildError::Copy { path, source })
+/// Copies a tree with its times, but for the folder of its products. Version control comes along, for builds that ask
+/// it.
+pub(crate) fn copy(from: &Path, to: &Path, products: Option<&Path>) -> Result<(), BuildError> {
+    let left_out = products.map(|inner| from.join(inner));
+    copy_folder(from, to, left_out.as_deref()).map_err(|(path, source)| BuildError::Copy { path, source })
 }
 
-fn copy_folder(from: &Path, to: &Path, root: &Path, cargo: bool) -> Result<(), Failed> {
+fn copy_folder(from: &Path, to: &Path, left_out: Option<&Path>) -> Result<(), Failed> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| (path, error)
@@ -80,8 +77,8 @@ fn copy_folder(from: &Path, to: &Path, root: &Path, cargo: bool) -> Result<(), F
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(failed(&source))?;
         if kind.is_dir() {
-            if !(cargo && from == root && entry.file_name() == "target") {
-                copy_folder(&source, &target, root, cargo)?;
+            if left_out != Some(&source) {
+                copy_folder(&source, &target, left_out)?;
             }
         } else if kind.is_symlink() {
             let link = fs::read_link(&source).map_err(failed(&source))?;
@@ -105,10 +102,10 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Removes what an earlier build left in a copy, so that the recorded one makes it again: objects, archives, programs,
 /// libtool's descriptions. What version control knows stays.
-pub(crate) fn remove_products(original: &Path, copy: &Path, cargo: bool) -> Result<(), BuildError> {
+pub(crate) fn remove_products(original: &Path, copy: &Path) -> Result<(), BuildError> {
     let kept = tracked(original);
     let mut found = Vec::new();
-    walk(copy, Path::new(""), cargo, &mut |relative, path, kind| {
+    walk(copy, Path::new(""), None, &mut |relative, path, kind| {
         if kind.is_file() && !kept.contains(relative) && is_product(path)? {
             found.push(path.to_owned());
         }

@@ -57,6 +57,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         "unstable": made.unstable,
         "compiled_old": made.compiled_old,
         "compiled_new": made.compiled_new,
+        "cache_left_out": made.cache_left_out.as_ref().map(|cache| cache.to_string_lossy()),
     });
     diff::deliver(&made.report, &output, args.json, (&request.name, &request.version), more, || show(&made))
 }
@@ -98,6 +99,9 @@ fn show(made: &Made) {
         made.product.display(),
         print::count(made.compiled_new, "file")
     ));
+    if let Some(cache) = &made.cache_left_out {
+        print::line(&format!("note: both sides were compiled without {}", Path::new(cache).display()));
+    }
     for touched in &made.touched {
         if let Some(words) = fate(touched) {
             print::line(&format!("note: {} {words}", touched.path.display()));
@@ -111,7 +115,7 @@ fn show(made: &Made) {
 fn fate(touched: &Touched) -> Option<&'static str> {
     match touched.fate {
         Fate::Compiled => None,
-        Fate::BuildFile => Some("tells how to build: both sides were built wholly, and compared"),
+        Fate::BuildFile => Some("tells how to build: both sides were built by it, and compared"),
         Fate::NotCarried => Some(
             "is part of the fix and no compiled source: a live patch does not carry it; install it yourself",
         ),
@@ -145,6 +149,8 @@ fn explain(error: BuildError, request: &Request) -> Failure {
             "compilers are found by the names gcc, g++, clang, cc, c++, ld and rustc in PATH or CC/CXX; a tree that was \
              configured before names them by absolute paths: configure it in the command, e.g. -- sh -c './configure && make'",
         ),
+        BuildError::NoProducts { .. } => Failure::failed(words)
+            .hint("it comes from CARGO_TARGET_DIR, --target-dir or cargo's configuration: name the folder that the program was built in"),
         BuildError::WhichProduct { .. } => Failure::failed(words).hint("name it with --product PATH"),
         BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
         BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),

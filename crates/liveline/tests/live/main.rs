@@ -3,6 +3,7 @@
 //! One binary with its own list of trials, so that each file under `tests/cases` is a test of its own.
 
 mod bad_input;
+mod build_cargo;
 mod builder;
 mod case;
 mod command;
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
     match builder::trials().and_then(|trials| Ok((trials, rust::trials()?))) {
         Ok((mut trials, rust)) => {
             trials.extend(rust);
+            trials.extend(build_cargo::trials());
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
             trials.extend(process_life::trials());
