@@ -4,11 +4,70 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use liveline_build::debian::Archive;
+use liveline_build::debian::{self, Archive, DebianError};
 use liveline_demo::Words;
 use liveline_demo::tool::Tool;
 
-pub(crate) use liveline_build::debian::{Failure, Quiet, Result, Tried, output_of};
+/// What went wrong, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failure(pub(crate) String);
+
+impl From<DebianError> for Failure {
+    fn from(error: DebianError) -> Self {
+        let hint = error.hint().map(|hint| format!("\nhint: {hint}"));
+        Failure(format!("{error}{}", hint.unwrap_or_default()))
+    }
+}
+
+/// The result of a task.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+/// A [`Failure`] from anything that says why, with what was tried in front.
+pub(crate) trait Tried<T> {
+    fn tried(self, what: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: std::fmt::Display> Tried<T> for std::result::Result<T, E> {
+    fn tried(self, what: impl Into<String>) -> Result<T> {
+        self.map_err(|error| Failure(format!("{}: {error}", what.into())))
+    }
+}
+
+/// A command whose output goes to a log, shown only if it fails.
+pub(crate) struct Quiet(debian::Quiet);
+
+impl Quiet {
+    /// `line`, split at spaces, to be run in `folder`.
+    pub(crate) fn new(folder: &Path, line: &str) -> Self {
+        Quiet(debian::Quiet::new(folder, line))
+    }
+
+    /// With one more argument, which may have spaces in it.
+    pub(crate) fn argument(self, argument: &str) -> Self {
+        Quiet(self.0.argument(argument))
+    }
+
+    /// With a variable of the environment set.
+    pub(crate) fn env(self, name: &str, value: &str) -> Self {
+        Quiet(self.0.env(name, value))
+    }
+
+    /// Runs it and gives its standard output.
+    pub(crate) fn output(self) -> Result<String> {
+        Ok(self.0.output()?)
+    }
+
+    /// Runs it; a failure carries the end of what it said.
+    pub(crate) fn run(self) -> Result<()> {
+        Ok(self.0.run()?)
+    }
+}
+
+/// The standard output of a command that must succeed.
+pub(crate) fn output_of(line: &str) -> Result<String> {
+    Quiet::new(Path::new("."), line).output()
+}
 
 /// The folder `name` of the cache: `$LIVELINE_CACHE`, or `liveline` in the user's cache folder.
 pub(crate) fn cache(name: &str) -> Result<PathBuf> {
@@ -24,7 +83,7 @@ pub(crate) fn cache(name: &str) -> Result<PathBuf> {
 
 /// Debian's archive, with our cache.
 pub(crate) fn archive(words: Words) -> Result<Archive> {
-    Archive::open(cache("")?, move |line| words.line(line))
+    Ok(Archive::open(cache("")?, move |line| words.line(line))?)
 }
 
 /// The workspace.

@@ -67,7 +67,7 @@ pub(crate) fn choose<'s>(
 }
 
 /// `libssl.so.3.0.1` → `libssl.so`, `prog-0123456789abcdef` → `prog`.
-fn stem(name: &str) -> &str {
+pub(crate) fn stem(name: &str) -> &str {
     if let Some(at) = name.find(".so") {
         return &name[..at + 3];
     }

@@ -61,14 +61,18 @@ pub(crate) enum Command {
                         the next fix to the same sources compiles only its own files.\n\nExamples:\n  \
                         liveline build --source redis-7.0.15 --fix CVE.patch --running /usr/bin/redis-server -- make -C src\n  \
                         liveline build --old server-1.0 --new server-1.1 --running /srv/server -- sh -c './configure && make'\n  \
-                        liveline build --cargo --fix fix.patch --running target/release/server -- --release"
+                        liveline build --cargo --fix fix.patch --running target/release/server -- --release\n  \
+                        liveline build --debian nginx 1.22.1-9+deb12u9 1.22.1-9+deb12u10 --program /usr/sbin/nginx\n\n\
+                        --debian fetches both versions, rebuilds the old one as the archive did, in a room of overlays (needs \
+                        root), proves that the result is the stock binary, and makes one patch PROGRAM-NEW for each program \
+                        and library that changed, in files SOURCE-PROGRAM.llp. The builds are kept: a second run is quick."
 )]
 pub(crate) struct BuildArgs {
     /// Sources of the running program [default: the current folder]
     #[arg(long, value_name = "DIR", conflicts_with = "old")]
     pub(crate) source: Option<PathBuf>,
     /// The fix, as diff -u or git diff write it; may be given several times
-    #[arg(long, value_name = "FIX.patch", required_unless_present = "new", conflicts_with = "new")]
+    #[arg(long, value_name = "FIX.patch", required_unless_present_any = ["new", "debian"], conflicts_with = "new")]
     pub(crate) fix: Vec<PathBuf>,
     /// Sources of the running program, where the fixed ones are given as a tree
     #[arg(long, value_name = "DIR", requires = "new")]
@@ -76,12 +80,28 @@ pub(crate) struct BuildArgs {
     /// The fixed sources
     #[arg(long, value_name = "DIR", requires = "old")]
     pub(crate) new: Option<PathBuf>,
+    /// A Debian source package, the version that runs, and the newer one
+    #[arg(
+        long,
+        num_args = 3,
+        value_names = ["SOURCE", "OLD", "NEW"],
+        conflicts_with_all = ["source", "fix", "old", "new", "cargo", "running", "built_at", "product", "debug", "command"]
+    )]
+    pub(crate) debian: Option<Vec<String>>,
+    /// Of a Debian package: only this program or library, by its path in the system
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "debian",
+        conflicts_with_all = ["source", "fix", "old", "new", "cargo", "running", "built_at", "product", "debug", "command"]
+    )]
+    pub(crate) program: Option<PathBuf>,
     /// A cargo workspace: the words behind -- go to cargo build
     #[arg(long)]
     pub(crate) cargo: bool,
     /// The program or shared library as it runs
-    #[arg(long, value_name = "ELF")]
-    pub(crate) running: PathBuf,
+    #[arg(long, value_name = "ELF", required_unless_present = "debian")]
+    pub(crate) running: Option<PathBuf>,
     /// The path at which the running program was built, where that is not the sources' own
     #[arg(long, value_name = "DIR")]
     pub(crate) built_at: Option<PathBuf>,
@@ -90,14 +110,15 @@ pub(crate) struct BuildArgs {
     pub(crate) product: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) patch: PatchArgs,
-    /// The patch file to write [default: the fix's or the new tree's name, with .llp]
+    /// The patch file to write [default: the fix's or the new tree's name, with .llp]; of a Debian package also the
+    /// folder for all of them
     #[arg(short, long, value_name = "FILE.llp")]
     pub(crate) output: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// The command that builds, run in the sources
-    #[arg(last = true, value_name = "COMMAND", required_unless_present = "cargo")]
+    #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["cargo", "debian"])]
     pub(crate) command: Vec<OsString>,
 }
 

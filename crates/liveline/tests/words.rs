@@ -133,6 +133,45 @@ For more information, try '--help'.
 }
 
 #[test]
+fn a_debian_package_is_named_by_source_and_two_versions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    insta::assert_snapshot!(said(&["build", "--debian", "redis", "7"], folder.path()), @r#"
+exit 2
+error: 3 values required for '--debian <SOURCE> <OLD> <NEW>' but 2 were provided
+
+Usage: liveline build [OPTIONS] [-- <COMMAND>...]
+
+For more information, try '--help'.
+"#);
+    let mixed = ["build", "--debian", "redis", "6", "7", "--fix", "x.patch"];
+    insta::assert_snapshot!(said(&mixed, folder.path()), @r#"
+exit 2
+error: the argument '--debian <SOURCE> <OLD> <NEW>' cannot be used with '--fix <FIX.patch>'
+
+Usage: liveline build --debian <SOURCE> <OLD> <NEW> [-- <COMMAND>...]
+
+For more information, try '--help'.
+"#);
+    let alone =
+        ["build", "--program", "/usr/bin/redis-server", "--fix", "x.patch", "--running", "x", "--", "make"];
+    insta::assert_snapshot!(said(&alone, folder.path()), @r#"
+exit 2
+error: the argument '--program <PATH>' cannot be used with:
+  --fix <FIX.patch>
+  --running <ELF>
+  [COMMAND]...
+
+Usage: liveline build --debian <SOURCE> <OLD> <NEW> --program <PATH> [-- <COMMAND>...]
+
+For more information, try '--help'.
+"#);
+    insta::assert_snapshot!(said(&["build", "--debian", "redis", "7", "7"], folder.path()), @r#"
+exit 3
+nothing to do: both versions are the same
+"#);
+}
+
+#[test]
 fn the_patch_may_stand_behind_the_pids() {
     let folder = tempfile::tempdir().expect("a folder");
     for words in [&["apply", "x.llp", "--pid", "1", "2"][..], &["apply", "--pid", "1", "2", "x.llp"]] {
@@ -207,4 +246,64 @@ fn man_pages_and_completions() {
     assert!(folder.path().join("pages/liveline-apply.1").exists());
     let script = liveline(&["completions", "bash"], folder.path());
     assert!(String::from_utf8_lossy(&script.stdout).contains("liveline"));
+    insta::assert_snapshot!(said(&["build", "--help"], folder.path()), @r#"
+exit 0
+Make a patch from a program's sources and a fix
+
+Usage: liveline build [OPTIONS] [-- <COMMAND>...]
+
+Arguments:
+  [COMMAND]...  The command that builds, run in the sources
+
+Options:
+      --source <DIR>                 Sources of the running program [default: the current folder]
+      --fix <FIX.patch>              The fix, as diff -u or git diff write it; may be given several
+                                     times
+      --old <DIR>                    Sources of the running program, where the fixed ones are given
+                                     as a tree
+      --new <DIR>                    The fixed sources
+      --debian <SOURCE> <OLD> <NEW>  A Debian source package, the version that runs, and the newer
+                                     one
+      --program <PATH>               Of a Debian package: only this program or library, by its path
+                                     in the system
+      --cargo                        A cargo workspace: the words behind -- go to cargo build
+      --running <ELF>                The program or shared library as it runs
+      --built-at <DIR>               The path at which the running program was built, where that is
+                                     not the sources' own
+      --product <PATH>               Which product of the build it is, by its path in the tree,
+                                     where the name does not tell
+      --debug <ELF>                  Its unstripped twin, where it is stripped
+      --name <NAME>                  Name of the patch [default: the output file's name]
+      --version <VERSION>            Version of the patch [default: 1]
+      --requires <NAME@VERSION>      A patch that must be in the process first; may be given several
+                                     times
+      --assume <TYPE>                Accept that the layout of a type changed, by its exact name:
+                                     that no object of it outlives the update, or that the new code
+                                     copes; may be given several times
+      --no-types                     Accept objects without debug information, whose types cannot be
+                                     compared
+  -o, --output <FILE.llp>            The patch file to write [default: the fix's or the new tree's
+                                     name, with .llp]; of a Debian package also the folder for all
+                                     of them
+      --json                         Print JSON
+  -h, --help                         Print help
+
+The sources are copied; the copy is built where it seems to lie at their own path, with recording
+stand-ins for gcc, g++, clang, cc, c++, ld and rustc in PATH that add -ffunction-sections
+-fdata-sections -g. Your tree and the system stay as they are. The old side is kept by content: the
+next fix to the same sources compiles only its own files.
+
+Examples:
+  liveline build --source redis-7.0.15 --fix CVE.patch --running /usr/bin/redis-server -- make -C
+  src
+  liveline build --old server-1.0 --new server-1.1 --running /srv/server -- sh -c './configure &&
+  make'
+  liveline build --cargo --fix fix.patch --running target/release/server -- --release
+  liveline build --debian nginx 1.22.1-9+deb12u9 1.22.1-9+deb12u10 --program /usr/sbin/nginx
+
+--debian fetches both versions, rebuilds the old one as the archive did, in a room of overlays
+(needs root), proves that the result is the stock binary, and makes one patch PROGRAM-NEW for each
+program and library that changed, in files SOURCE-PROGRAM.llp. The builds are kept: a second run is
+quick.
+"#);
 }

@@ -10,10 +10,11 @@ use liveline_demo::load::{Client, Fault};
 use liveline_demo::tool::Selection;
 use serde::Serialize;
 
+use crate::debian::{Program, SecurityUpdate};
 use crate::shell::{self, Result, Tried, liveline};
 use crate::trial::{Daemon, Service, Started, TrialReport, Update, free_port, publish};
 use client::{Checker, Connection};
-use liveline_build::debian::{Change, Program, SecurityUpdate};
+use liveline_build::debian::TextChange;
 
 const CLIENTS: usize = 8;
 
@@ -33,14 +34,14 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
 };
 
 /// Upstream's fix of CVE-2026-24515 in 2.7.4, for when the archive names a newer version but has not its source.
-const FIX: [Change; 2] = [
-    Change {
+const FIX: [TextChange; 2] = [
+    TextChange {
         file: "expat/lib/xmlparse.c",
         from: "  oldUnknownEncodingHandler = parser->m_unknownEncodingHandler;\n",
         to: "  oldUnknownEncodingHandler = parser->m_unknownEncodingHandler;\n  \
              void *const oldUnknownEncodingHandlerData = parser->m_unknownEncodingHandlerData;\n",
     },
-    Change {
+    TextChange {
         file: "expat/lib/xmlparse.c",
         from: "  parser->m_unknownEncodingHandler = oldUnknownEncodingHandler;\n",
         to: "  parser->m_unknownEncodingHandler = oldUnknownEncodingHandler;\n  \

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::shell::{Result, cache};
-use liveline_build::debian::{Archive, Built, Change, Recipe, Room};
+use liveline_build::debian::{Archive, Built, Recipe, Room, TextChange};
 
 const PACKAGE: &str = "memcached";
 const OLD: &str = "1.6.18-1";
@@ -15,15 +15,15 @@ const PATCHES: usize = 3;
 pub(super) const PROGRAM: &str = "memcached";
 
 /// Upstream's fix of incr in 1.6.22: the search for a minus sign ends with the number.
-const INCR_FIX: Change = Change {
+const INCR_FIX: TextChange = TextChange {
     file: "util.c",
     from: "if (strchr(str, '-') != NULL) {",
     to: "if (memchr(str, '-', (size_t)(endptr - str)) != NULL) {",
 };
 
 /// The SASL password database, which Debian leaves out.
-const PASSWORDS: Change =
-    Change { file: "debian/rules", from: "--enable-sasl ", to: "--enable-sasl --enable-sasl-pwdb " };
+const PASSWORDS: TextChange =
+    TextChange { file: "debian/rules", from: "--enable-sasl ", to: "--enable-sasl --enable-sasl-pwdb " };
 
 /// What to build.
 #[derive(Clone, Copy, PartialEq)]
@@ -49,7 +49,7 @@ impl<'a> Factory<'a> {
     pub(super) fn open(archive: &'a Archive) -> Result<Self> {
         Ok(Factory {
             archive,
-            room: Room::open(archive, PACKAGE, NEW, &[])?,
+            room: Room::open(archive, PACKAGE, NEW, &[] as &[&str])?,
             has_old: archive.has(PACKAGE, OLD),
             has_new: archive.has(PACKAGE, NEW),
         })
@@ -76,7 +76,7 @@ impl<'a> Factory<'a> {
 
     /// The old program with its symbols.
     pub(super) fn old(&self, kind: Kind) -> Result<Built> {
-        self.recipe(kind, false).build(self.archive, &self.room)
+        Ok(self.recipe(kind, false).build(self.archive, &self.room)?)
     }
 
     /// The objects to compare, of the old or the new version.
@@ -98,13 +98,14 @@ impl<'a> Factory<'a> {
         };
         Recipe {
             name: format!("{}{name}", if new { "new" } else { "old" }),
-            package: PACKAGE,
+            package: PACKAGE.into(),
             version: version.into(),
             leave_out,
+            place: None,
             changes,
             sections: false,
-            products: vec![PROGRAM],
-            rules: "",
+            products: vec![PROGRAM.into()],
+            rules: String::new(),
         }
     }
 }

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use liveline_demo::Words;
 use serde::Serialize;
 
+use crate::debian::{Program, SecurityUpdate};
 use crate::shell::{self, Result, liveline};
 use crate::trial::{TrialReport, Update, publish};
-use liveline_build::debian::{Archive, Program, SecurityUpdate};
+use liveline_build::debian::Archive;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "nginx",

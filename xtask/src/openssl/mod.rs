@@ -8,10 +8,10 @@ use liveline_demo::Words;
 use liveline_demo::tool::Tool;
 use serde::Serialize;
 
+use crate::debian::{Prepared, Program, SecurityUpdate, Side};
 use crate::nginx;
 use crate::shell::{self, Failure, Result, liveline};
 use crate::trial::{TrialReport, Update, publish};
-use liveline_build::debian::{Prepared, Program, SecurityUpdate, Side};
 use service::Which;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {

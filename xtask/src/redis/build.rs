@@ -2,8 +2,8 @@
 
 use liveline_demo::Words;
 
+use crate::debian::{Prepared, Program, SecurityUpdate};
 use crate::shell::{self, Result};
-use liveline_build::debian::{Prepared, Program, SecurityUpdate};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "redis",

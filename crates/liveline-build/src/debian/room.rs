@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use super::Archive;
-use super::command::{Failure, Quiet, Result, Tried};
+use super::error::{DebianError, Result, Tried};
+use super::quiet::Quiet;
+use crate::{record, shim};
 
 /// Makes the room around itself and goes on in it as the given command.
 const ENTER: &str = r#"#!/bin/sh
 set -e
-room=$1 archive=$2 build=$3 record=$4
-shift 4
+room=$1 archive=$2 build=$3 record=$4 tool=$5
+shift 5
 # Overlays of one folder may not be mounted twice at a time.
 exec 9>"$room/lock"
 flock 9
@@ -29,7 +31,7 @@ done
 for link in bin sbin lib lib32 lib64 libx32; do
     if [ -L "/$link" ]; then cp -a "/$link" "$link"; fi
 done
-mkdir -p proc dev sys tmp root run build liveline/record ".$archive"
+mkdir -p proc dev sys tmp root run build liveline/record liveline/bin ".$archive"
 chmod 1777 tmp
 mount --rbind /proc proc
 mount --rbind /dev dev
@@ -37,32 +39,14 @@ mount --rbind /sys sys
 mount --bind "$archive" ".$archive"
 mount --bind "$build" build
 mount --bind "$record" liveline/record
-cp -a "$room/tools" liveline/bin
+touch liveline/tool
+mount --bind "$tool" liveline/tool
+while read -r name; do ln -s ../tool "liveline/bin/$name"; done < "$room/shims"
 exec chroot . "$@"
 "#;
 
-/// Stands in front of each compiler: notes the command, and compiles with what `LIVELINE_ADD` says.
-const COMPILER: &str = r#"#!/bin/sh
-tool=${0##*/}
-{ printf '%s\0' "$PWD" "$tool" "$@"; printf '\n\0'; } >> "/liveline/record/$$"
-exec "/usr/bin/$tool" "$@" $LIVELINE_ADD
-"#;
-
-/// The names compilers are called by.
-const COMPILERS: [&str; 10] = [
-    "cc",
-    "c++",
-    "gcc",
-    "g++",
-    "clang",
-    "clang++",
-    "x86_64-linux-gnu-gcc",
-    "x86_64-linux-gnu-g++",
-    "x86_64-linux-gnu-gcc-12",
-    "x86_64-linux-gnu-g++-12",
-];
-
 /// The room.
+#[derive(Debug)]
 pub struct Room<'a> {
     archive: &'a Archive,
     folder: PathBuf,
@@ -71,78 +55,95 @@ pub struct Room<'a> {
 impl<'a> Room<'a> {
     /// The room in which `package=version` can be built, with `pins` (`libssl-dev=3.0.20-1~deb12u2`) installed
     /// over whatever versions would be taken else. Made anew if this system's packages changed since.
-    pub fn open(archive: &'a Archive, package: &str, version: &str, pins: &[&str]) -> Result<Self> {
+    pub fn open(
+        archive: &'a Archive,
+        package: &str,
+        version: &str,
+        pins: &[impl AsRef<str> + std::fmt::Debug],
+    ) -> Result<Self> {
         if !is_root() {
-            return Err(Failure(
-                "building as the archive did needs root: it is done in a room of overlays".into(),
-            ));
+            return Err(DebianError::NotRoot);
         }
-        let folder = archive.cache("rooms")?.join(package);
+        let folder = archive.rooms().join(package);
         let room = Room { archive, folder };
         let system = fs::metadata("/var/lib/dpkg/status")
             .and_then(|m| m.modified())
             .tried("read the state of this system's packages")?;
         let stamp = room.folder.join("made-of");
+        let pinned = pins.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
         let made_of = format!(
             "{version} {pins:?} {:?}",
             system.duration_since(UNIX_EPOCH).map(|age| age.as_nanos()).unwrap_or_default()
         );
         if fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
+            room.prepare()?;
             return Ok(room);
         }
         archive.say(&format!(
             "installing what builds {package} {version} (not on this system: in a room of overlays)"
         ));
         let _ = fs::remove_dir_all(&room.folder);
-        let tools = room.folder.join("tools");
-        fs::create_dir_all(&tools).tried(format!("make {}", tools.display()))?;
-        fs::write(room.folder.join("enter"), ENTER).tried("write the room's script")?;
-        for name in COMPILERS {
-            executable(&tools.join(name), COMPILER)?;
-        }
+        fs::create_dir_all(&room.folder).tried(format!("make {}", room.folder.display()))?;
+        room.prepare()?;
         let empty = room.folder.join("empty");
         fs::create_dir_all(&empty).tried(format!("make {}", empty.display()))?;
         if !pins.is_empty() {
             room.apt(
                 &empty,
-                &format!("install -y -qq --allow-downgrades --no-install-recommends {}", pins.join(" ")),
+                &format!("install -y -qq --allow-downgrades --no-install-recommends {}", pinned),
             )?;
         }
         room.apt(
             &empty,
-            &format!("install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper {}", pins.join(" ")),
+            &format!("install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper {}", pinned),
         )?;
         room.apt(&empty, &format!("build-dep -y -qq {package}={version}"))?;
         fs::write(&stamp, made_of).tried("write a stamp")?;
         Ok(room)
     }
 
-    fn apt(&self, empty: &Path, what: &str) -> Result<()> {
-        self.run(empty, &self.folder.join("record"), &format!("apt-get {} {what}", self.archive.options()))
-            .run()
+    /// Writes what making the room around a command takes.
+    fn prepare(&self) -> Result<()> {
+        fs::write(self.folder.join("enter"), ENTER).tried("write the room's script")?;
+        let mut names = vec!["ld".to_owned(), "ld.lld".to_owned()];
+        for folder in [PathBuf::from("/usr/bin"), self.folder.join("usr/bin")] {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let named = entries.filter_map(|entry| entry.file_name().into_string().ok());
+            names.extend(named.filter(|name| shim::is_tool(name)));
+        }
+        names.sort();
+        names.dedup();
+        fs::write(self.folder.join("shims"), names.join("\n") + "\n").tried("write the list of compilers")
     }
 
-    /// A command to be run in the room, where `build` is `/build`; the compilers' commands are noted in `record`.
-    pub fn run(&self, build: &Path, record: &Path, line: &str) -> Quiet {
-        let folder = self.folder.display();
-        let line = format!(
-            "unshare --mount --uts --propagation private sh {folder}/enter {folder} {} {} {} {line}",
-            self.archive.folder().display(),
-            build.display(),
-            record.display(),
-        );
-        Quiet::new(&self.folder, &line)
+    fn apt(&self, empty: &Path, what: &str) -> Result<()> {
+        let options = self.archive.options();
+        let apt = self.run(empty, &self.folder.join("record"))?.words("apt-get");
+        options.into_iter().fold(apt, Quiet::unsaid).words(what).run()
+    }
+
+    /// A command to be run in the room, where `build` is `/build`; its words are yet to be added.
+    pub fn run(&self, build: &Path, record: &Path) -> Result<Quiet> {
+        let tool = std::env::current_exe().tried("find this program")?;
+        let line = "unshare --mount --uts --propagation private sh";
+        let enter = Quiet::new(&self.folder, line).argument(self.folder.join("enter"));
+        let places = [&self.folder, self.archive.folder(), build, record, &tool];
+        let enter = places.into_iter().fold(enter, Quiet::unsaid);
+        Ok(enter
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/root"))
+    }
+
+    /// As [`Self::run`], with recording shims in front of compilers and linkers: what they did is in `record`.
+    pub(super) fn run_recorded(&self, build: &Path, record: &Path) -> Result<Quiet> {
+        Ok(self
+            .run(build, record)?
             .env("PATH", "/liveline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", "/root")
+            .env(record::RECORD, "/liveline/record")
+            .env(shim::SHIMS, "/liveline/bin"))
     }
 }
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
-}
-
-fn executable(file: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(file, text).tried(format!("write {}", file.display()))?;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).tried(format!("write {}", file.display()))
 }

@@ -1,186 +1,274 @@
-//! A package and its security update: what runs, its twin with symbols, and the objects of both sides.
+//! A package and its security update, to patches.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::command::{Failure, Quiet, Result, Tried};
-use super::{Archive, Change, Recipe, Room, prove};
+use liveline_diff::Report;
+use liveline_patch::Requirement;
 
-/// A program or library of the package.
-#[derive(Clone, Copy, Debug)]
-pub struct Program {
-    /// Binary package that has it.
-    pub package: &'static str,
-    /// Its path in there.
-    pub path: &'static str,
-    /// Its path in the build tree.
-    pub product: &'static str,
-}
+use super::archive::newer;
+use super::contents::{self, Beyond, ChangedProgram, Changes};
+use super::error::{DebianError, Result, Tried};
+use super::pins::{Pins, pins};
+use super::proof::Proof;
+use super::rebuild::{Built, Recipe};
+use super::source::patches;
+use super::{Archive, Room};
 
-/// A source package at the version that runs and at a newer one.
-#[derive(Clone, Copy, Debug)]
-pub struct SecurityUpdate {
-    /// Source package.
-    pub package: &'static str,
-    /// The version that runs.
-    pub old: &'static str,
-    /// The newer version.
-    pub new: &'static str,
-    /// How many of the last patches of `new` the old version has not, for when the archive has lost it.
-    pub patches: usize,
-    /// What of it is to be patched.
-    pub programs: &'static [Program],
-    /// Versions of build dependencies, as the stock binary tells them.
-    pub pins: &'static [&'static str],
-    /// Rules in place of the package's own, so that only what is wanted is built.
-    pub rules: &'static str,
-}
-
-/// One program, ready to be updated.
+/// What to make patches of.
 #[derive(Clone, Debug)]
-pub struct Side {
-    /// What runs: the archive's binary, or where that is gone ours, stripped.
-    pub running: PathBuf,
-    /// The rebuilt program with its symbols.
-    pub twin: PathBuf,
-    /// The objects it was linked from, one section a function.
-    pub old: PathBuf,
-    /// The objects of the newer version.
-    pub new: PathBuf,
-    /// How the twin was proved to be what runs.
-    pub proof: String,
+pub struct Request {
+    /// Source package.
+    pub source: String,
+    /// The version that runs.
+    pub old: String,
+    /// The newer version.
+    pub new: String,
+    /// Only this program or library, by its path in the system.
+    pub program: Option<PathBuf>,
+    /// Name of the patch, where it is not to be that of program and version.
+    pub name: Option<String>,
+    /// Version of the patches.
+    pub version: String,
+    /// Patches that must be there before them.
+    pub requires: Vec<Requirement>,
+    /// Types whose changed layout is accepted.
+    pub assume: Vec<String>,
+    /// Objects without debug information are accepted.
+    pub no_types: bool,
 }
 
-/// All that was built.
-pub struct Prepared {
-    /// The programs, in the order of [`SecurityUpdate::programs`].
-    pub sides: Vec<Side>,
-    /// The patches by which the newer version differs.
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Update {
+    /// The programs and libraries that changed.
+    pub programs: Vec<Patched>,
+    /// Programs and libraries that load the same bytes in both versions.
+    pub same: Vec<PathBuf>,
+    /// What else it touches.
+    pub beyond: Vec<Beyond>,
+    /// Patches of the source package that only the newer version has.
     pub patches: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
-impl SecurityUpdate {
-    /// As [`Self::prepare`]; where the archive has not the newer version's source, the newer side is the old one
-    /// with `changes`.
-    pub fn prepare_or(&self, archive: &Archive, changes: &[Change]) -> Result<Prepared> {
-        let folder = self.source(archive, self.new)?;
-        match archive.source(self.package, self.new, &folder) {
-            Ok(_) => self.prepare(archive),
-            Err(_) => {
-                archive.say(&format!(
-                    "the archive has no source of {}: upstream's fix is put into {} instead",
-                    self.new, self.old
-                ));
-                let own = SecurityUpdate { new: self.old, ..*self };
-                own.build(archive, changes)
+/// What came of one program or library.
+#[derive(Debug)]
+pub struct Patched {
+    /// The binary package.
+    pub package: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Links that lead to it.
+    pub links: Vec<PathBuf>,
+    /// Name of the patch: `redis-server-7.0.15-1~deb12u10`.
+    pub name: String,
+    /// Name for its file, without an ending: `redis-redis-server`.
+    pub file: String,
+    /// By what the rebuilt program is known to be the stock one; none if the build made nothing like it.
+    pub proof: Option<Proof>,
+    /// The comparison; an error says why there is none.
+    pub report: std::result::Result<Report, String>,
+}
+
+/// Rebuilds both versions of a package and compares them. Nothing is written to the system.
+pub fn update(request: &Request, archive: &Archive) -> Result<Update> {
+    let (source, old, new) = (&*request.source, &*request.old, &*request.new);
+    let there = archive.sources(source)?;
+    for version in [old, new] {
+        if !there.iter().any(|own| own == version) {
+            return Err(DebianError::NoSource { package: source.into(), version: version.into(), there });
+        }
+    }
+    if !newer(new, old) {
+        return Err(DebianError::NotNewer { old: old.into(), new: new.into() });
+    }
+    let _lock = lock(&archive.kept(source))?;
+    archive.say(&format!("fetching the packages of {source} {old} and {new}"));
+    let (packages, notes) = contents::fetch(archive, source, old, new)?;
+    let Changes { programs, same, beyond } = contents::compare(&packages)?;
+    let series = |version: &str| -> Result<Vec<String>> {
+        let folder = archive.kept(source).join(format!("source-{version}"));
+        patches(&archive.source(source, version, &folder)?)
+    };
+    let before = series(old)?;
+    let patches = series(new)?.into_iter().filter(|patch| !before.contains(patch)).collect();
+    let mut update = Update { programs: Vec::new(), same, beyond, patches, notes };
+    let wanted = wanted(request, &programs, &update.same)?;
+    if !wanted.is_empty() {
+        build(request, archive, &programs, &wanted, &mut update)?;
+    }
+    Ok(update)
+}
+
+/// One update of a package at a time.
+fn lock(folder: &Path) -> Result<nix::fcntl::Flock<std::fs::File>> {
+    std::fs::create_dir_all(folder).tried(format!("make {}", folder.display()))?;
+    let file = std::fs::File::create(folder.join("lock")).tried(format!("write {}", folder.display()))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+        .map_err(|(_, error)| DebianError::Failed(format!("lock {}: {error}", folder.display())))
+}
+
+/// Those of the changed programs that were asked for.
+fn wanted(request: &Request, programs: &[ChangedProgram], same: &[PathBuf]) -> Result<Vec<usize>> {
+    let Some(path) = &request.program else { return Ok((0..programs.len()).collect()) };
+    // What /bin and /lib lead to where these are links.
+    let usr = |path: &Path| match path.strip_prefix("/usr") {
+        Ok(rest) => Path::new("/").join(rest),
+        Err(_) => path.to_owned(),
+    };
+    let named = |own: &PathBuf| usr(own) == usr(path);
+    let found: Vec<usize> = (0..programs.len())
+        .filter(|i| named(&programs[*i].path) || programs[*i].links.iter().any(named))
+        .collect();
+    if found.is_empty() && !same.iter().any(named) {
+        let there = programs.iter().map(|program| &program.path).chain(same);
+        return Err(DebianError::NoProgram {
+            source_package: request.source.clone(),
+            version: request.old.clone(),
+            program: path.display().to_string(),
+            there: there.map(|path| path.display().to_string()).collect(),
+        });
+    }
+    Ok(found)
+}
+
+fn build(
+    request: &Request,
+    archive: &Archive,
+    programs: &[ChangedProgram],
+    wanted: &[usize],
+    update: &mut Update,
+) -> Result<()> {
+    archive.install(&["dpkg-dev", "patch"])?;
+    let stock: Vec<&Path> = programs.iter().map(|program| &*program.old).collect();
+    let Pins { packages, place, notes, unknown } = pins(archive, &request.source, &request.old, &stock)?;
+    for note in &notes {
+        archive.say(note);
+    }
+    update.notes.extend(notes);
+    let room = Room::open(archive, &request.source, &request.old, &packages)?;
+    let recipe = |version: &str| Recipe {
+        name: format!("{version}-as-stock-{}", packages.join(",")),
+        package: request.source.clone(),
+        version: version.into(),
+        leave_out: 0,
+        place: place.clone(),
+        changes: Vec::new(),
+        sections: false,
+        products: Vec::new(),
+        rules: String::new(),
+    };
+    // All that changed, whatever was asked for: the next question is answered by the same builds.
+    let (twin, products) = recipe(&request.old).build_like(archive, &room, &stock)?;
+    let mut proofs = Vec::new();
+    for (program, product) in programs.iter().zip(&products) {
+        let proof = product.as_ref().map(|product| Proof::of(&program.old, &twin.program(product)));
+        proofs.push(proof.transpose()?);
+    }
+    for &index in wanted {
+        archive.say(&format!("{}: {}", programs[index].path.display(), proved(proofs[index].as_ref())));
+    }
+    // Where the same bytes came out, it does no harm that they were guessed.
+    if !proofs.iter().all(|proof| proof.as_ref().is_some_and(Proof::holds)) {
+        update.notes.extend(unknown);
+    }
+    // Without a proof nothing can come of the other builds.
+    let proved = |index: &usize| proofs[*index].as_ref().is_some_and(Proof::holds);
+    let sides = if wanted.iter().any(proved) {
+        let mut made: Vec<String> = products.iter().flatten().cloned().collect();
+        made.sort();
+        made.dedup();
+        let side = |version: &str| {
+            let recipe = Recipe { products: made.clone(), ..recipe(version).with_sections() };
+            recipe.build_partly(archive, &room)
+        };
+        Some((side(&request.old)?, side(&request.new)?))
+    } else {
+        None
+    };
+    for &index in wanted {
+        let program = &programs[index];
+        let name = name(request, program);
+        let report = match (&products[index], &proofs[index], &sides) {
+            (Some(product), Some(proof), Some((old, new))) if proof.holds() => {
+                archive.say(&format!("comparing {}", program.path.display()));
+                compare(request, program, product, &name, (&twin, old, new))
             }
-        }
-    }
-
-    /// Builds both sides, or takes what was built before.
-    pub fn prepare(&self, archive: &Archive) -> Result<Prepared> {
-        self.build(archive, &[])
-    }
-
-    fn build(&self, archive: &Archive, changes: &[Change]) -> Result<Prepared> {
-        archive.install(&["dpkg-dev", "binutils", "patch"])?;
-        let newest = archive.newest_source(self.package)?;
-        let new_version = if archive.has(self.package, self.new) { self.new } else { &newest };
-        let stock = self.programs.iter().all(|p| archive.has(p.package, self.old))
-            && archive.has(self.package, self.old);
-        if !stock {
-            archive.say(&format!(
-                "{} is no longer in the archive: the old side is {new_version} without its last {} patches, built here",
-                self.old, self.patches
-            ));
-        }
-        let new = Recipe { changes: changes.to_vec(), ..self.recipe("new", new_version, 0) };
-        let old = if stock {
-            self.recipe("old", self.old, 0)
-        } else {
-            self.recipe("old", new_version, self.patches)
+            (_, proof, _) => Err(self::proved(proof.as_ref())),
         };
-        // The program that runs is built as the archive built it; the rest with its headers, to be comparable.
-        let room = Room::open(archive, self.package, &old.version, self.pins)?;
-        let twin = old.build(archive, &room)?;
-        let (old, new) =
-            (old.with_sections().build(archive, &room)?, new.with_sections().build(archive, &room)?);
-        let mut sides = Vec::new();
-        for program in self.programs {
-            let rebuilt = twin.program(program.product);
-            let (running, proof) = if stock {
-                let running = self.stock(archive, program)?;
-                let proof = prove(&running, &rebuilt)?;
-                archive.say(&format!("the rebuilt {} is the stock binary: {proof}", program.path));
-                (running, proof)
-            } else {
-                (twin.stripped(program.product)?, "built here".into())
-            };
-            sides.push(Side {
-                running,
-                twin: rebuilt,
-                old: old.objects(program.product),
-                new: new.objects(program.product),
-                proof,
-            });
-        }
-        let patches =
-            patches(&archive.source(self.package, new_version, &self.source(archive, new_version)?)?)?;
-        let before = if stock {
-            patches_before(archive, self, &patches)?
-        } else {
-            patches.len().saturating_sub(self.patches)
-        };
-        Ok(Prepared { sides, patches: patches[before.min(patches.len())..].to_vec() })
+        update.programs.push(Patched {
+            package: program.package.clone(),
+            path: program.path.clone(),
+            links: program.links.clone(),
+            name,
+            file: file(request, program, programs),
+            proof: proofs[index].clone(),
+            report,
+        });
     }
+    Ok(())
+}
 
-    /// The archive's binary of the old version.
-    pub fn stock(&self, archive: &Archive, program: &Program) -> Result<PathBuf> {
-        let folder = archive.cache(self.package)?.join(format!("stock-{}-{}", program.package, self.old));
-        archive.binary(program.package, self.old, &folder)?;
-        Ok(folder.join(program.path))
-    }
-
-    fn source(&self, archive: &Archive, version: &str) -> Result<PathBuf> {
-        Ok(archive.cache(self.package)?.join(format!("source-{version}")))
-    }
-
-    fn recipe(&self, name: &str, version: &str, leave_out: usize) -> Recipe {
-        Recipe {
-            name: name.into(),
-            package: self.package,
-            version: version.into(),
-            leave_out,
-            changes: Vec::new(),
-            sections: false,
-            products: self.programs.iter().map(|p| p.product).collect(),
-            rules: self.rules,
-        }
+fn proved(proof: Option<&Proof>) -> String {
+    match proof {
+        None => "the build made nothing like the stock file".into(),
+        Some(proof) if proof.holds() => format!("the rebuilt file is the stock one: {}", proof.words()),
+        Some(proof) => format!("the rebuilt file is not the stock one; there differ {}", proof.words()),
     }
 }
 
-fn patches_before(archive: &Archive, update: &SecurityUpdate, all: &[String]) -> Result<usize> {
-    let old = patches(&archive.source(update.package, update.old, &update.source(archive, update.old)?)?)?;
-    Ok(all.iter().zip(&old).take_while(|(a, b)| a == b).count())
+fn compare(
+    request: &Request,
+    program: &ChangedProgram,
+    product: &str,
+    name: &str,
+    (twin, old, new): (&Built, &Built, &Built),
+) -> std::result::Result<Report, String> {
+    if let Some(why) = old.missing(product).or_else(|| new.missing(product)) {
+        return Err(why);
+    }
+    let request = liveline_diff::Request {
+        old: old.objects(product),
+        new: new.objects(product),
+        target: program.old.clone(),
+        debug: Some(twin.program(product)),
+        name: name.into(),
+        version: request.version.clone(),
+        requires: request.requires.clone(),
+        assume: request.assume.clone(),
+        no_types: request.no_types,
+    };
+    liveline_diff::diff(&request).map_err(|error| error.to_string())
 }
 
-/// The series of patches of a source package.
-fn patches(dsc: &Path) -> Result<Vec<String>> {
-    let folder = tempfile::tempdir().tried("make a temporary folder")?;
-    let text = fs::read_to_string(dsc).tried(format!("read {}", dsc.display()))?;
-    let tar = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().last())
-        .find(|word| word.contains(".debian.tar."))
-        .ok_or_else(|| Failure(format!("{} names no debian.tar", dsc.display())))?;
-    let tar = dsc.with_file_name(tar);
-    Quiet::new(folder.path(), &format!("tar xf {} debian/patches/series", tar.display())).run()?;
-    let series = fs::read_to_string(folder.path().join("debian/patches/series"))
-        .tried("read the series of patches")?;
-    Ok(series
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(String::from)
-        .collect())
+/// By the name that was asked for, or the file's own.
+fn name(request: &Request, program: &ChangedProgram) -> String {
+    if let Some(name) = &request.name {
+        return name.clone();
+    }
+    let version = request.new.split_once(':').map_or(&*request.new, |(_, rest)| rest);
+    let path = request.program.as_ref().unwrap_or(&program.path);
+    in_alphabet(&format!("{}-{version}", file_name(path)))
+}
+
+/// By the path in the system where two programs have one name.
+fn file(request: &Request, program: &ChangedProgram, all: &[ChangedProgram]) -> String {
+    let path = request.program.as_ref().unwrap_or(&program.path);
+    let alike = all.iter().filter(|other| file_name(&other.path) == file_name(path)).count();
+    let name = if alike > 1 {
+        path.to_string_lossy().trim_start_matches('/').replace('/', "-")
+    } else {
+        file_name(path)
+    };
+    in_alphabet(&format!("{}-{name}", request.source))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A patch's name has an alphabet of its own.
+fn in_alphabet(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "._+~:-".contains(c) { c } else { '-' }).collect()
 }

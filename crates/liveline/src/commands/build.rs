@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use liveline_build::{BuildError, Change, Difference, Fate, Made, Progress, Request, Touched};
 use serde_json::json;
 
-use super::diff;
+use super::{debian, diff};
 use crate::args::BuildArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &BuildArgs) -> Result {
+    if let Some(words) = &args.debian {
+        return debian::run(args, words);
+    }
     let output = args.output.clone().unwrap_or_else(|| default_output(args));
     let source = args.old.clone().or_else(|| args.source.clone()).unwrap_or_else(|| ".".into());
     let change = match &args.new {
@@ -30,10 +33,10 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         built_at: args.built_at.clone(),
         command,
         cargo: args.cargo,
-        running: args.running.clone(),
+        running: args.running.clone().unwrap_or_default(),
         debug: args.patch.debug.clone(),
         product: args.product.clone(),
-        cache: cache()?,
+        cache: cache("build")?,
         name: args.patch.name.clone().unwrap_or_else(|| diff::default_name(&output)),
         version: args.patch.version.clone(),
         requires: args.patch.requires.clone(),
@@ -62,8 +65,8 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
     diff::deliver(&made.report, &output, args.json, (&request.name, &request.version), more, || show(&made))
 }
 
-/// Where old sides are kept: `$LIVELINE_CACHE`, `$XDG_CACHE_HOME/liveline` or `~/.cache/liveline`.
-fn cache() -> std::result::Result<PathBuf, Failure> {
+/// A folder of the cache: of `$LIVELINE_CACHE`, `$XDG_CACHE_HOME/liveline` or `~/.cache/liveline`.
+pub(super) fn cache(name: &str) -> std::result::Result<PathBuf, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("LIVELINE_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("liveline")))
@@ -71,7 +74,7 @@ fn cache() -> std::result::Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::failed("no place for the cache: HOME is not set").hint("set LIVELINE_CACHE to a folder")
         })?;
-    let folder = folder.join("build");
+    let folder = folder.join(name);
     std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
     folder.canonicalize().map_err(|error| Failure::file(&folder, error))
 }

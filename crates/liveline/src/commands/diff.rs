@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use liveline_diff::{Report, Request};
-use liveline_patch::VerdictKind;
+use liveline_patch::{Verdict, VerdictKind};
 use serde_json::json;
 
 use crate::args::DiffArgs;
@@ -37,27 +37,12 @@ pub(crate) fn deliver(
     report: &Report,
     output: &Path,
     as_json: bool,
-    (name, version): (&str, &str),
+    named: (&str, &str),
     more: serde_json::Value,
     before: impl FnOnce(),
 ) -> Result {
-    let patch = if report.refused { None } else { report.patch.as_ref() };
-    if let Some(patch) = patch {
-        let bytes = patch.encode().map_err(|error| Failure::failed(error.to_string()))?;
-        write(output, &bytes)?;
-    }
+    let Delivered { code, mut value } = write_patch(report, output, named)?;
     if as_json {
-        let mut value = json!({
-            "patch": patch.map(|_| output.display().to_string()),
-            "name": name,
-            "version": version,
-            "refused": report.refused,
-            "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
-            "target": patch.map(|patch| &patch.meta.target),
-            "verdicts": report.verdicts,
-            "types": report.types,
-            "notes": report.notes,
-        });
         if let (Some(value), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
             value.extend(more);
         }
@@ -66,11 +51,43 @@ pub(crate) fn deliver(
         before();
         show(report, output);
     }
-    Ok(match patch {
+    Ok(code)
+}
+
+/// What came of a comparison.
+pub(crate) struct Delivered {
+    pub(crate) code: Code,
+    pub(crate) value: serde_json::Value,
+}
+
+/// Writes the patch of a comparison, if there is one, and prints nothing.
+pub(crate) fn write_patch(
+    report: &Report,
+    output: &Path,
+    (name, version): (&str, &str),
+) -> std::result::Result<Delivered, Failure> {
+    let patch = if report.refused { None } else { report.patch.as_ref() };
+    if let Some(patch) = patch {
+        let bytes = patch.encode().map_err(|error| Failure::failed(error.to_string()))?;
+        write(output, &bytes)?;
+    }
+    let value = json!({
+        "patch": patch.map(|_| output.display().to_string()),
+        "name": name,
+        "version": version,
+        "refused": report.refused,
+        "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
+        "target": patch.map(|patch| &patch.meta.target),
+        "verdicts": report.verdicts,
+        "types": report.types,
+        "notes": report.notes,
+    });
+    let code = match patch {
         _ if report.refused => Code::Refused,
         None => Code::Nothing,
         Some(_) => Code::Done,
-    })
+    };
+    Ok(Delivered { code, value })
 }
 
 pub(crate) fn default_name(output: &Path) -> String {
@@ -93,9 +110,20 @@ fn write(path: &Path, bytes: &[u8]) -> std::result::Result<(), Failure> {
     Ok(())
 }
 
-fn show(report: &Report, output: &Path) {
+/// How many functions with other line numbers only are named one by one.
+const LINES_NAMED: usize = 20;
+
+/// The verdicts, and where the patch is.
+pub(crate) fn show(report: &Report, output: &Path) {
+    let (lines, named): (Vec<&Verdict>, Vec<&Verdict>) =
+        report.verdicts.iter().partition(|verdict| verdict.verdict == VerdictKind::LineOnly);
+    let brief = lines.len() > LINES_NAMED;
     if !report.verdicts.is_empty() {
-        print::line(&verdict_table(&report.verdicts).trim_fmt());
+        let all = report.verdicts.iter().collect();
+        print::line(&verdict_table(if brief { named } else { all }).trim_fmt());
+    }
+    if brief {
+        print::line(&format!("and {} with other line numbers only", print::count(lines.len(), "function")));
     }
     for change in &report.types {
         print::line(&format!("\n{}", change.change));
@@ -118,7 +146,7 @@ fn show(report: &Report, output: &Path) {
 }
 
 /// Verdicts for a person.
-pub(crate) fn verdict_table(verdicts: &[liveline_patch::Verdict]) -> comfy_table::Table {
+pub(crate) fn verdict_table<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> comfy_table::Table {
     let mut table = print::table(&["verdict", "symbol", "object", "reason"]);
     for verdict in verdicts {
         table.add_row([word(verdict.verdict), &verdict.symbol, &verdict.object, &verdict.reason]);

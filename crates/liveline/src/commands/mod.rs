@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod change;
+mod debian;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod inspect;

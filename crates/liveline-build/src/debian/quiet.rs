@@ -1,37 +1,14 @@
 //! Running other programs.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What went wrong, in words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub String);
-
-/// The result of a task.
-pub type Result<T> = std::result::Result<T, Failure>;
-
-/// A [`Failure`] from anything that says why, with what was tried in front.
-pub trait Tried<T> {
-    /// This, or a failure that begins with `what`.
-    ///
-    /// # Errors
-    /// If this is an error.
-    fn tried(self, what: impl Into<String>) -> Result<T>;
-}
-
-impl<T, E: std::fmt::Display> Tried<T> for std::result::Result<T, E> {
-    /// This, or a failure that begins with `what`.
-    ///
-    /// # Errors
-    /// If this is an error.
-    fn tried(self, what: impl Into<String>) -> Result<T> {
-        self.map_err(|error| Failure(format!("{}: {error}", what.into())))
-    }
-}
+use super::error::{DebianError, Result, Tried};
 
 /// A command whose output goes to a log, shown only if it fails.
+#[derive(Debug)]
 pub struct Quiet {
     command: Command,
     line: String,
@@ -48,15 +25,27 @@ impl Quiet {
         Quiet { command, line: line.to_string(), log: folder.join("last-command.log") }
     }
 
-    /// With one more argument, which may have spaces in it.
-    pub fn argument(mut self, argument: &str) -> Self {
+    /// With one more argument, which may hold spaces.
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        let argument = argument.as_ref();
+        self.line = format!("{} {}", self.line, argument.to_string_lossy());
         self.command.arg(argument);
-        self.line += &format!(" '{argument}'");
         self
     }
 
+    /// With one more argument that says nothing to a person who reads the command.
+    pub(super) fn unsaid(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// With more words, split at spaces.
+    pub fn words(self, line: &str) -> Self {
+        line.split(' ').filter(|word| !word.is_empty()).fold(self, Self::argument)
+    }
+
     /// With a variable of the environment set.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
@@ -66,7 +55,7 @@ impl Quiet {
         let output = self.command.output().tried(format!("run `{}`", self.line))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
-            return Err(Failure(format!("`{}` ended with {}:\n{said}", self.line, output.status)));
+            return Err(DebianError::Command { line: self.line, status: output.status.to_string(), said });
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -82,22 +71,22 @@ impl Quiet {
         let said = fs::read(&self.log).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
         let lines: Vec<_> = said.lines().collect();
-        let end = lines[lines.len().saturating_sub(25)..].join("\n");
-        Err(Failure(format!("`{}` ended with {status}:\n{end}", self.line)))
+        let said = lines[lines.len().saturating_sub(25)..].join("\n");
+        Err(DebianError::Command { line: self.line, status: status.to_string(), said })
     }
 }
 
-/// The standard output of a command that must succeed.
-pub fn output_of(line: &str) -> Result<String> {
-    let mut words = line.split(' ');
-    let output = Command::new(words.next().unwrap_or_default())
-        .args(words)
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .tried(format!("run `{line}`"))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(Failure(format!("`{line}`: {}", String::from_utf8_lossy(&output.stderr).trim())))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_the_command_and_what_it_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = Quiet::new(folder.path(), "sh -c").argument("echo two words >&2; exit 3");
+        let error = command.run().unwrap_err().to_string();
+        assert_eq!(error, "`sh -c echo two words >&2; exit 3` ended with exit status: 3:\ntwo words");
+        let said = Quiet::new(folder.path(), "printf %s").argument("a b").output().unwrap();
+        assert_eq!(said, "a b");
     }
 }
