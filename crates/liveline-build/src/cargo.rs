@@ -51,7 +51,7 @@ pub(crate) fn workspace(folder: &Path, command: &[OsString]) -> Result<Workspace
 }
 
 /// The values an option is given: `--option VALUE` and `--option=VALUE`.
-fn values<'c>(command: &'c [OsString], option: &str) -> Vec<&'c OsStr> {
+pub(crate) fn values<'c>(command: &'c [OsString], option: &str) -> Vec<&'c OsStr> {
     let mut out = Vec::new();
     let mut words = command.iter();
     while let Some(word) = words.next() {

@@ -12,6 +12,7 @@ mod compiler;
 pub mod debian;
 mod explain;
 mod fix;
+mod identity;
 mod record;
 mod run;
 mod shim;
@@ -29,9 +30,10 @@ use liveline_patch::Requirement;
 
 pub use explain::{Difference, Fate, Touched};
 pub use fix::Change;
+pub use identity::Kept;
 pub use shim::run as run_as_tool;
 
-use crate::side::{Plan, Products, Side};
+use crate::side::{New, Plan, Products, Side};
 
 /// What to make a patch from.
 #[derive(Clone, Debug)]
@@ -79,6 +81,10 @@ pub struct Made {
     pub compiled_old: Option<usize>,
     /// Compilations on the new side.
     pub compiled_new: usize,
+    /// Packages that the change raises to another version, and that are compiled under the one that runs.
+    pub kept: Vec<Kept>,
+    /// Why the change makes other crates of them, if it does.
+    pub identity_lost: Option<String>,
     /// A compiler cache of the user's that was not asked: its server would not see the copies.
     pub cache_left_out: Option<OsString>,
     /// The product that was compared, from the root of the tree.
@@ -187,6 +193,16 @@ pub enum BuildError {
         /// What cargo said.
         said: String,
     },
+    /// Sources cannot be put in the place of others.
+    #[error(
+        "{folder} can be stood in for only where mount namespaces can be made, and here they cannot: {reason}"
+    )]
+    NoNamespace {
+        /// Which folder.
+        folder: PathBuf,
+        /// What was said.
+        reason: String,
+    },
     /// The folder cargo would build in is not there to be stood in for.
     #[error("{folder}, where cargo would put what it builds, does not exist")]
     NoProducts {
@@ -276,16 +292,17 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
     let before = stage::stage(&plan, &old, link, &work.path().join("objects-old"))?;
     compiler::check(&request.running, &before.comments)?;
-    let (new, touched) = match plan.new_side(&old, link, &request.change, work.path(), progress) {
-        Ok(made) => made,
-        Err(error) => {
-            // Its log is named in the message.
-            if matches!(error, BuildError::Build { .. }) {
-                let _ = work.keep();
+    let New { side: new, touched, identity } =
+        match plan.new_side(&old, link, &request.change, work.path(), progress) {
+            Ok(made) => made,
+            Err(error) => {
+                // Its log is named in the message.
+                if matches!(error, BuildError::Build { .. }) {
+                    let _ = work.keep();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-    };
+        };
     let again = stage::counterpart(&plan, &old, link, &new)?;
     let after = stage::stage(&plan, &new, again, &work.path().join("objects-new"))?;
     progress(Progress::Comparing);
@@ -306,6 +323,8 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         unstable: explain::unstable(&plan, &old, &new, &touched),
         compiled_old: (!old.cached).then(|| old.compiles().count()),
         compiled_new: new.compiles().count(),
+        kept: identity.kept,
+        identity_lost: identity.lost,
         cache_left_out: run::cache_left_out(),
         product: plan.relative(&link.output, &old.tree).unwrap_or_default(),
     })

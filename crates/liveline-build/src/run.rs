@@ -23,6 +23,8 @@ pub(crate) struct Run<'a> {
     pub(crate) copy: &'a Path,
     /// Where it must seem to lie.
     pub(crate) place: &'a Path,
+    /// Folders, and where each must seem to lie: the copy first.
+    pub(crate) mounts: Vec<(&'a Path, &'a Path)>,
     /// The folder that products go to, and where it must seem to lie, if that is outside the tree.
     pub(crate) products: Option<(&'a Path, &'a Path)>,
     /// Where in the tree the command is run.
@@ -79,6 +81,7 @@ impl Run<'_> {
 
     /// The command in a namespace where the copy lies at the tree's path, or else in the copy itself.
     fn placed(&self) -> Result<Command, BuildError> {
+        let mut reason = String::new();
         for user in [false, true] {
             let mut unshare = Command::new("unshare");
             unshare.arg("--mount");
@@ -86,22 +89,22 @@ impl Run<'_> {
                 unshare.arg("--map-root-user");
             }
             unshare.args(["--", "sh", "-c", ENTER, "sh"]);
-            unshare.arg(self.copy).arg(self.place);
-            if let Some((copy, place)) = self.products {
-                unshare.arg(copy).arg(place);
-            }
+            unshare.args(self.mounts.iter().flat_map(|(copy, place)| [copy, place]));
             unshare.arg("--").arg(self.place.join(self.folder));
-            let works = Command::new(unshare.get_program())
-                .args(unshare.get_args())
-                .arg("true")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success());
-            if works {
-                unshare.args(self.command);
-                return Ok(unshare);
+            let tried = Command::new(unshare.get_program()).args(unshare.get_args()).arg("true").output();
+            match tried {
+                Ok(done) if done.status.success() => {
+                    unshare.args(self.command);
+                    return Ok(unshare);
+                }
+                Ok(done) => reason = String::from_utf8_lossy(&done.stderr).trim_end().to_owned(),
+                Err(error) => reason = error.to_string(),
             }
+        }
+        // The tree and its products can be built elsewhere; other people's sources are where they are.
+        let own = |place: &Path| place == self.place || self.products.is_some_and(|(_, own)| own == place);
+        if let Some((_, place)) = self.mounts.iter().find(|(_, place)| !own(place)) {
+            return Err(BuildError::NoNamespace { folder: (*place).into(), reason });
         }
         let [program, words @ ..] = self.command else { return Err(BuildError::NoCommand) };
         let mut plain = Command::new(program);

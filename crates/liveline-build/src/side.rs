@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use crate::fix::{self, Change};
+use crate::identity::{self, Identity, Trees};
 use crate::record::{self, Compile, Event, Link};
 use crate::run::{Run, make_shims, side_files};
 use crate::tree::{self, Manifest};
@@ -77,6 +78,15 @@ pub(crate) struct Side {
     pub(crate) manifest: Manifest,
 }
 
+/// The new side.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) side: Side,
+    /// Files that the change touches.
+    pub(crate) touched: BTreeSet<PathBuf>,
+    pub(crate) identity: Identity,
+}
+
 impl Side {
     pub(crate) fn compiles(&self) -> impl Iterator<Item = &Compile> {
         self.events.iter().filter_map(|event| match event {
@@ -107,7 +117,7 @@ impl Plan<'_> {
             let (copy, record, log) = side_files(part.path());
             progress(Progress::Copying);
             self.copy_source(&copy)?;
-            self.run(&copy, &record, &log, "old", &manifest, progress)?;
+            self.run((&copy, &[]), &record, &log, "old", &manifest, progress)?;
             let part = part.keep();
             if let Err(error) = fs::rename(&part, &folder) {
                 let _ = fs::remove_dir_all(&part);
@@ -128,7 +138,7 @@ impl Plan<'_> {
         change: &Change,
         folder: &Path,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Side, BTreeSet<PathBuf>), BuildError> {
+    ) -> Result<New, BuildError> {
         let (copy, record, log) = side_files(folder);
         progress(Progress::Copying);
         tree::copy(&old.tree, &copy, None)?;
@@ -136,13 +146,18 @@ impl Plan<'_> {
             tree::copy(&outer_products(&old.tree), &outer_products(&copy), None)?;
         }
         let touched = fix::apply(change, &old.manifest, &copy, self.products.inside())?;
+        let identity = self.keep_identity(old, &copy, &touched, &folder.join("sources"))?;
+        let overlays = &identity.overlays;
         let incremental = !self.products.are_mixed() || !touched.iter().any(|path| describes_build(path));
         if incremental {
             self.make_stale(old, product, &copy, &touched);
-            self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
+            for kept in &identity.kept {
+                self.forget(&copy, &kept.name);
+            }
+            self.run((&copy, overlays), &record, &log, "new", &old.manifest, progress)?;
             let side = self.side(copy, record, log)?;
             if self.missed(old, &side, &touched).is_none() {
-                return Ok((side, touched));
+                return Ok(New { side, touched, identity });
             }
         }
         // The build did not see the change by itself, or the change is to the build: all of it, then.
@@ -150,10 +165,11 @@ impl Plan<'_> {
         let (copy, record, log) = side_files(&folder);
         self.copy_source(&copy)?;
         fix::apply(change, &old.manifest, &copy, self.products.inside())?;
-        self.run(&copy, &record, &log, "new", &old.manifest, progress)?;
+        let identity = self.keep_identity(old, &copy, &touched, &folder.join("sources"))?;
+        self.run((&copy, &identity.overlays), &record, &log, "new", &old.manifest, progress)?;
         let side = self.side(copy, record, log)?;
         match self.missed(old, &side, &touched) {
-            None => Ok((side, touched)),
+            None => Ok(New { side, touched, identity }),
             Some(path) => Err(BuildError::NotCompiled { path }),
         }
     }
@@ -167,9 +183,48 @@ impl Plan<'_> {
         Ok(Side { events: read(&record)?, tree, record, log, cached: false, manifest: Manifest::new() })
     }
 
+    fn keep_identity(
+        &self,
+        old: &Side,
+        copy: &Path,
+        touched: &BTreeSet<PathBuf>,
+        scratch: &Path,
+    ) -> Result<Identity, BuildError> {
+        if self.products.are_mixed() {
+            return Ok(Identity::default());
+        }
+        let (place, folder, command) = (self.place, self.folder, self.command);
+        identity::keep(Trees { old: &old.tree, new: copy, place, folder, command }, touched, scratch)
+    }
+
+    /// Makes cargo compile a package of a registry again, which it takes for one that never changes.
+    fn forget(&self, copy: &Path, package: &str) {
+        let products = match &self.products {
+            Products::Mixed => return,
+            Products::Inside(folder) => copy.join(folder),
+            Products::Outside(_) => outer_products(copy),
+        };
+        let below = |folder: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+        };
+        // By profile, and for another target than the host's below that.
+        let profiles = below(&products).into_iter().flat_map(|folder| {
+            let mut all = below(&folder);
+            all.push(folder);
+            all
+        });
+        for mark in profiles.flat_map(|profile| below(&profile.join(".fingerprint"))) {
+            let name = mark.file_name().unwrap_or_default().to_string_lossy();
+            if name.rsplit_once('-').is_some_and(|(name, _)| name == package) {
+                let _ = fs::remove_dir_all(&mark);
+            }
+        }
+    }
+
     fn run(
         &self,
-        copy: &Path,
+        (copy, overlays): (&Path, &[(PathBuf, PathBuf)]),
         record: &Path,
         log: &Path,
         side: &'static str,
@@ -186,12 +241,16 @@ impl Plan<'_> {
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
             .map_or(0, |since| since.as_secs());
         let outer = outer_products(copy);
+        let mut mounts: Vec<(&Path, &Path)> = vec![(copy, self.place)];
+        mounts.extend(overlays.iter().map(|(copy, place)| (&**copy, &**place)));
         let products = self.products.outside().map(|place| (&*outer, place));
+        mounts.extend(products);
         if products.is_some() {
             fs::create_dir_all(&outer).map_err(|source| BuildError::Copy { path: outer.clone(), source })?;
         }
         let (place, folder, command) = (self.place, self.folder, self.command);
-        Run { copy, place, products, folder, command, record, log, shims: &shims, side, epoch }.run(progress)
+        Run { copy, place, mounts, products, folder, command, record, log, shims: &shims, side, epoch }
+            .run(progress)
     }
 
     /// A path of the build, in a copy.

@@ -113,9 +113,16 @@ pub(crate) fn counterpart<'s>(
 ) -> Result<&'s Link, BuildError> {
     let wanted = plan.relative(&link.output, &old.tree);
     let same = |own: &&Link| plan.relative(&own.output, &new.tree) == wanted;
-    new.links().filter(same).last().ok_or_else(|| BuildError::NotLinkedAgain {
-        product: wanted.unwrap_or_default().display().to_string(),
-        log: new.log.clone(),
+    // cargo names another crate of the same name otherwise; the comparison says what is wrong with that.
+    let renamed = |own: &&Link| {
+        let crate_path = |path: Option<PathBuf>| path.map(|path| stem(&path.to_string_lossy()).to_owned());
+        crate_path(plan.relative(&own.output, &new.tree)) == crate_path(wanted.clone())
+    };
+    new.links().filter(same).last().or_else(|| new.links().filter(renamed).last()).ok_or_else(|| {
+        BuildError::NotLinkedAgain {
+            product: wanted.unwrap_or_default().display().to_string(),
+            log: new.log.clone(),
+        }
     })
 }
 

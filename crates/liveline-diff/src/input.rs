@@ -140,7 +140,30 @@ impl Build {
             let entry = all.entry(key).or_insert(Paired { name: label(key), old: None, new: None });
             entry.new = Some(bytes);
         }
+        pair_renamed(&mut all);
         all.into_values().collect()
+    }
+}
+
+/// Pairs crates that cargo names otherwise because they have another identity. Nothing of them means the same then,
+/// which is told of the pair.
+fn pair_renamed<'d>(all: &mut BTreeMap<&'d str, Paired<'d>>) {
+    let mut by_name: BTreeMap<String, (Vec<&'d str>, Vec<&'d str>)> = BTreeMap::new();
+    for (key, paired) in all.iter() {
+        let entry = by_name.entry(rust::without_identity(key)).or_default();
+        match (paired.old, paired.new) {
+            (Some(_), None) => entry.0.push(key),
+            (None, Some(_)) => entry.1.push(key),
+            _ => {}
+        }
+    }
+    for (_, names) in by_name {
+        if let ([old], [new]) = (&*names.0, &*names.1)
+            && let Some(after) = all.remove(new)
+            && let Some(paired) = all.get_mut(old)
+        {
+            paired.new = after.new;
+        }
     }
 }
 

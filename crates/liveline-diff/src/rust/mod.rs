@@ -15,4 +15,4 @@ pub(crate) use merge::merge;
 pub(crate) use mismatch::mismatch;
 pub(crate) use pair::{has_own_name, pair, same_function};
 pub(crate) use symbols::{is_anonymous, is_rust, readable};
-pub(crate) use units::crate_of;
+pub(crate) use units::{crate_of, without_identity};

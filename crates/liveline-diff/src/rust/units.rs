@@ -27,9 +27,36 @@ fn is_unit(part: &str) -> bool {
     (20..=26).contains(&part.len()) && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
 }
 
+/// A path without the hashes that cargo puts behind the names of crates: `libname-0123456789abcdef.rlib`.
+pub(crate) fn without_identity(path: &str) -> String {
+    let mut parts = path.split('-');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.get(..16) {
+            Some(hash) if hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => {
+                out.push_str(&part[16..]);
+            }
+            _ => {
+                out.push('-');
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_crates() {
+        assert_eq!(
+            without_identity("d/liba-b-6fe9cbf63017663e.rlib(a-b-6fe9cbf63017663e)"),
+            "d/liba-b.rlib(a-b)"
+        );
+        assert_eq!(without_identity("a-6fe9cbf6301766"), "a-6fe9cbf6301766");
+    }
 
     #[test]
     fn crates_by_object_name() {

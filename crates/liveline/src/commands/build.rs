@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use liveline_build::{BuildError, Change, Difference, Fate, Made, Progress, Request, Touched};
+use liveline_build::{BuildError, Change, Difference, Fate, Kept, Made, Progress, Request, Touched};
 use serde_json::json;
 
 use super::{debian, diff};
@@ -60,6 +60,8 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         "unstable": made.unstable,
         "compiled_old": made.compiled_old,
         "compiled_new": made.compiled_new,
+        "kept": made.kept,
+        "identity_lost": made.identity_lost,
         "cache_left_out": made.cache_left_out.as_ref().map(|cache| cache.to_string_lossy()),
     });
     diff::deliver(&made.report, &output, args.json, (&request.name, &request.version), more, || show(&made))
@@ -102,10 +104,25 @@ fn show(made: &Made) {
         made.product.display(),
         print::count(made.compiled_new, "file")
     ));
+    for kept in &made.kept {
+        let Kept { name, running, sources } = kept;
+        print::line(&format!(
+            "note: {name} is compiled from the sources of {sources} as version {running}, which all its symbols are \
+             named by; it goes on calling itself {running}"
+        ));
+    }
+    if let Some(why) = &made.identity_lost {
+        print::line(&format!("note: the versions that run cannot be kept: {why}"));
+    }
     if let Some(cache) = &made.cache_left_out {
         print::line(&format!("note: both sides were compiled without {}", Path::new(cache).display()));
     }
     for touched in &made.touched {
+        // What stands in it is told above.
+        let versions = touched.path.ends_with("Cargo.toml") || touched.path.ends_with("Cargo.lock");
+        if versions && !made.kept.is_empty() {
+            continue;
+        }
         if let Some(words) = fate(touched) {
             print::line(&format!("note: {} {words}", touched.path.display()));
         }

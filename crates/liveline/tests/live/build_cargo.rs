@@ -27,6 +27,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build_cargo::dylib_in_a_c_program", dylib),
         trial("build_cargo::build_script_changes", build_script),
         trial("build_cargo::thin_lto", thin_lto),
+        trial("build_cargo::version_is_raised", version_raised),
+        trial("build_cargo::dependency_is_raised", dependency_raised),
+        trial("build_cargo::dependency_is_added_refused", dependency_added),
+        trial("build_cargo::profile_changes_refused", profile_changed),
     ]
 }
 
@@ -117,6 +121,14 @@ impl Project {
         let mut command = self.command(binary(), inner);
         command.args(["build", "--cargo", "--json", "--running", text(running), "--fix", text(fix)]);
         command.args(["-o", text(&self.path("fix.llp")), "--", "--offline"]).args(words);
+        run_command(&mut command)
+    }
+
+    /// Makes `fix.llp` of the tree and another one.
+    fn make_from(&self, new: &Path, running: &Path) -> Outcome<Run> {
+        let mut command = self.command(binary(), "");
+        command.args(["build", "--cargo", "--json", "--running", text(running), "--new", text(new)]);
+        command.args(["--old", ".", "-o", text(&self.path("fix.llp")), "--", "--offline", "--release"]);
         run_command(&mut command)
     }
 
@@ -271,4 +283,89 @@ fn thin_lto() -> Outcome {
     let product = project.tree().join("target/release/stock-server");
     project.repair(&product, &["--release"], BEFORE, AFTER)?;
     Ok(())
+}
+
+/// A release's own version is part of every symbol's name: the new sources are compiled under the old one.
+fn version_raised() -> Outcome {
+    let project = Project::new()?;
+    project.build(&["--release"])?;
+    let product = project.tree().join("target/release/stock-server");
+    let raised = ["server", "engine"].map(|name| (format!("{name}/Cargo.toml"), "\"0.1.0\"", "\"0.1.1\""));
+    let mut edits: Vec<Edit> = raised.iter().map(|(file, from, to)| (file.as_str(), *from, *to)).collect();
+    edits.extend(FIX);
+    let made = project.make("", &product, &project.fix(&edits)?, &["--release"])?.expect(exit::DONE)?;
+    made.says("0.1.1")?;
+    project.play(&mut Process::start(&product, &[])?, BEFORE, AFTER).map_err(|e| made.complain(&e))
+}
+
+/// Makes a package of the registry that lies in the folder `vendor`.
+fn vendor(tree: &Path, (name, version): (&str, &str), dependencies: &str, body: &str) -> Outcome {
+    let folder = tree.join(format!("vendor/{name}-{version}"));
+    fs::create_dir_all(folder.join("src")).map_err(|e| e.to_string())?;
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n[dependencies]\n{dependencies}"
+    );
+    let code = format!("#[inline(never)]\npub fn shown(count: u64) -> String {{ {body} }}\n");
+    write(&folder, "Cargo.toml", &manifest)?;
+    write(&folder, ".cargo-checksum.json", "{\"files\":{}}")?;
+    write(&folder, "src/lib.rs", &code)
+}
+
+/// The workspace with `ticker` 1.0.0 in place of what it has from crates.io.
+fn with_ticker() -> Outcome<Project> {
+    let project = Project::new()?;
+    let tree = project.tree();
+    fs::remove_file(tree.join("Cargo.lock")).map_err(|e| e.to_string())?;
+    let buffer = "let mut buffer = itoa::Buffer::new();";
+    project.edit(&tree, ("engine/Cargo.toml", "itoa = \"1\"", "ticker = \"1\""))?;
+    project.edit(&tree, ("engine/src/lib.rs", buffer, ""))?;
+    project.edit(&tree, ("engine/src/lib.rs", "buffer.format(count)", "ticker::shown(count)"))?;
+    fs::create_dir(tree.join(".cargo")).map_err(|e| e.to_string())?;
+    let sources = "[source.crates-io]\nreplace-with = \"vendor\"\n[source.vendor]\ndirectory = \"vendor\"\n";
+    write(&tree, ".cargo/config.toml", sources)?;
+    vendor(&tree, ("ticker", "1.0.0"), "", "format!(\"{}\", count + 1)")?;
+    project.build(&["--release"])?;
+    Ok(project)
+}
+
+/// A fix in a dependency: nothing but its version in the lock file differs.
+fn dependency_raised() -> Outcome {
+    let project = with_ticker()?;
+    let (product, fixed) = (project.tree().join("target/release/stock-server"), project.path("fixed"));
+    run(project.folder.path(), "cp -r tree fixed")?;
+    // The registry has the new version all along; only the lock file chooses it.
+    for tree in [project.tree(), fixed.clone()] {
+        vendor(&tree, ("ticker", "1.0.1"), "", "format!(\"{count}\")")?;
+    }
+    project.edit(&fixed, ("Cargo.lock", "version = \"1.0.0\"", "version = \"1.0.1\""))?;
+    let made = project.make_from(&fixed, &product)?.expect(exit::DONE)?;
+    made.says("1.0.1")?;
+    let before = BEFORE.replace("18", "19");
+    project.play(&mut Process::start(&product, &[])?, &before, BEFORE).map_err(|e| made.complain(&e))
+}
+
+/// A version that needs another package is another set of crates.
+fn dependency_added() -> Outcome {
+    let project = with_ticker()?;
+    let (product, fixed) = (project.tree().join("target/release/stock-server"), project.path("fixed"));
+    run(project.folder.path(), "cp -r tree fixed")?;
+    for tree in [project.tree(), fixed.clone()] {
+        vendor(&tree, ("ticker", "1.0.1"), "second = \"1\"", "second::shown(count)")?;
+        vendor(&tree, ("second", "1.0.0"), "", "format!(\"{count}\")")?;
+    }
+    fs::remove_file(fixed.join("Cargo.lock")).map_err(|e| e.to_string())?;
+    let made = project.make_from(&fixed, &product)?.expect(exit::REFUSED)?;
+    made.says("second is not one package before and one after")?;
+    made.says("-C metadata differs")
+}
+
+/// Another profile is another program.
+fn profile_changed() -> Outcome {
+    let project = Project::new()?;
+    project.build(&["--release"])?;
+    let product = project.tree().join("target/release/stock-server");
+    let fix =
+        project.fix(&[("Cargo.toml", "[workspace]", "[profile.release]\nopt-level = 1\n\n[workspace]")])?;
+    let made = project.make("", &product, &fix, &["--release"])?.expect(exit::REFUSED)?;
+    made.says("-C metadata differs")
 }
