@@ -10,7 +10,7 @@ use crate::prove::{Identity, Proof};
 use crate::unit::{To, Unit};
 
 /// Bytes of `jmp rel32`.
-const DETOUR: u64 = 5;
+pub(crate) const DETOUR: u64 = 5;
 
 /// The record of an old function, or why it cannot be detoured.
 pub(crate) fn function(
@@ -58,6 +58,7 @@ pub(crate) fn function(
         detour,
         room: room.min(4096),
         parts: Vec::new(),
+        remainders: Vec::new(),
         new: 0,
     })
 }

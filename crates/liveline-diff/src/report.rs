@@ -11,7 +11,7 @@ use liveline_elf::module::ModuleKind;
 use liveline_patch::{FORMAT, Function, Meta, Patch, Target, Verdict, VerdictKind};
 
 use crate::close::{Pair, World};
-use crate::compare::{Comparison, compare, is_part, language, parts};
+use crate::compare::{Comparison, compare, is_part, language, parts, remainders};
 use crate::constants::spread;
 use crate::emit::{Emitter, Refusal};
 use crate::input::{Build, Paired};
@@ -245,7 +245,7 @@ impl<'d> Work<'d> {
                 self.unproved(index, &old, before, &name, &reason);
                 continue;
             }
-            match self.record(index, &old, before) {
+            match self.record(index, (&old, before), (&new, after)) {
                 Ok(record) => {
                     let same = |other: &Function| other.address == record.address;
                     let twin = self.records.iter().find(|(_, others)| others.iter().any(same));
@@ -275,7 +275,12 @@ impl<'d> Work<'d> {
         }
     }
 
-    fn record(&self, index: usize, old: &Unit, before: usize) -> Result<Function, String> {
+    fn record(
+        &self,
+        index: usize,
+        (old, before): (&Unit, usize),
+        (new, after): (&Unit, usize),
+    ) -> Result<Function, String> {
         let places = &self.world.pairs[index].places;
         let identity = places.of(before).ok_or("it has no certain address")?;
         if identity.indirect {
@@ -288,6 +293,11 @@ impl<'d> Work<'d> {
         for part in parts(old, before) {
             let identity = places.of(part).ok_or("its cold part has no certain address")?;
             record.parts.push(entry::part(old, part, &self.world.program, identity)?);
+        }
+        // Any other function is left some day; waiting for that is enough.
+        if record.name == "main" {
+            let all = remainders(&self.world.pairs[index].comparison, (old, before), (new, after));
+            record.remainders = all.into_iter().filter(|&at| at >= record.detour + entry::DETOUR).collect();
         }
         Ok(record)
     }

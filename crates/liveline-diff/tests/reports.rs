@@ -325,3 +325,41 @@ fn damaged_objects_and_targets_never_panic() {
     assert!(diff(&request).expect("a report").patch.is_some());
     assert!(Path::new(&request.target).exists());
 }
+
+const STAYS: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+int __attribute__((noinline)) serve(void) { return getchar(); }
+int __attribute__((noinline)) stop(const char *text) { return puts(text); }
+int main(int argc, char **argv) {
+    char *name = malloc(argc + 2);
+    sprintf(name, "%d", argc);
+    puts("old");
+    serve();
+    return stop("bye") < 0;
+}
+"#;
+
+/// Places at which a thread may stay in main, with the name of what it calls there.
+fn remainders(change: impl Fn(&str) -> String) -> usize {
+    let mut counts = Vec::new();
+    for flags in ["-O2", "-O0", "-O2 -fstack-protector-all"] {
+        let report = Built::new("gcc", flags, "", STAYS, &change(STAYS)).report();
+        let main = patch(&report).meta.functions.iter().find(|function| function.name == "main");
+        counts.push(main.expect("main is replaced").remainders.len());
+    }
+    assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+    counts[0]
+}
+
+#[test]
+fn a_main_may_stay_where_nothing_else_is_left_to_do() {
+    // Behind sprintf, puts, serve and stop.
+    assert_eq!(remainders(|text| text.replace("\"%d\"", "\"%d!\"")), 4);
+    // A larger frame, and other registers to give back.
+    assert_eq!(remainders(|text| text.replace("puts(\"old\")", "puts(\"new\"); getenv(name + getpid())")), 2);
+    assert_eq!(remainders(|text| text.replace("serve();", "serve(); puts(\"and\");")), 1);
+    assert_eq!(remainders(|text| text.replace("\"bye\") < 0", "\"bye!\") < 0")), 1, "only behind stop");
+    assert_eq!(remainders(|text| text.replace("< 0", "> 0")), 0);
+    assert_eq!(remainders(|text| text.replace("stop(\"bye\")", "stop(name)")), 1, "only behind stop");
+}

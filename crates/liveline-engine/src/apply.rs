@@ -258,12 +258,14 @@ fn forbidden(operation: &Operation<'_>, plan: &Plan<'_>) -> Forbidden {
     let mut forbidden = Forbidden::default();
     for (index, function) in plan.patch.meta.functions.iter().enumerate() {
         let name = &function.name;
-        if let Some((installed, at)) = registry.top(plan.detour(index), Installed::committed) {
-            installed.forbid_new_code(at, &mut forbidden);
-            continue;
-        }
+        let top = registry.top(plan.detour(index), Installed::committed);
         let start = function.address.wrapping_add(plan.bias);
         forbidden.function(start, start + function.size, name);
+        match top {
+            // A thread that was left in the first code, in its remainder, was compared with that patch's code only.
+            Some((installed, at)) => installed.forbid_new_code(at, &mut forbidden),
+            None => function.remainders.iter().for_each(|offset| forbidden.remainder(start + offset)),
+        }
         for part in &function.parts {
             let start = part.address.wrapping_add(plan.bias);
             forbidden.piece(start, start + part.size, &part.name);

@@ -5,6 +5,7 @@
 //! frame there. That holds for the stack the thread was made with, as long as no signal handler runs; a handler's
 //! frame shows by the address of the trampoline it returns to, which therefore counts as a hit.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use liveline_process::stack::{Place, StackWords};
@@ -25,6 +26,8 @@ pub(crate) struct Forbidden {
     /// First forbidden instruction pointer, end, name; sorted. A range begins one behind a function's entry:
     /// a thread that stands at the entry has not begun.
     ranges: Vec<(u64, u64, String)>,
+    /// Return addresses in there at which a thread may stay all the same.
+    remainders: BTreeSet<u64>,
     /// Addresses of signal trampolines.
     trampolines: Vec<u64>,
     /// Everything lies in here: the scan's first look.
@@ -42,6 +45,11 @@ impl Forbidden {
         if start < end {
             self.ranges.push((start, end, name.to_owned()));
         }
+    }
+
+    /// Allows a thread to stay where it will return to this address: from there on old and new code do the same.
+    pub(crate) fn remainder(&mut self, address: u64) {
+        self.remainders.insert(address);
     }
 
     /// Finds the signal trampolines of a process and makes the look-ups fast; call once, at the end.
@@ -69,7 +77,7 @@ impl Forbidden {
     /// so nobody goes on there; and the same word is the entry of the next function, of which tables of pointers are
     /// full.
     pub(crate) fn goes_on_in(&self, word: u64) -> Option<&str> {
-        if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 {
+        if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 || self.remainders.contains(&word) {
             return None;
         }
         self.at(word)
@@ -77,7 +85,7 @@ impl Forbidden {
 
     fn suspicious(&self, word: u64) -> bool {
         // Nearly every word fails this first comparison.
-        if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 {
+        if word.wrapping_sub(self.hull.0) >= self.hull.1 - self.hull.0 || self.remainders.contains(&word) {
             return false;
         }
         self.trampolines.contains(&word)
@@ -185,11 +193,15 @@ impl Inspector<'_> {
         let mut exact = true;
         for frame in &frames {
             let pc = if exact { frame.pc } else { frame.pc.wrapping_sub(1) };
+            let stays = !exact && self.forbidden.remainders.contains(&frame.pc);
+            exact = frame.is_signal_frame;
+            if stays {
+                continue;
+            }
             if let Some(name) = self.forbidden.at(pc) {
                 inside.get_or_insert_with(|| name.to_owned());
                 root = Some(name.to_owned());
             }
-            exact = frame.is_signal_frame;
         }
         let why = match end {
             // A coroutine's stack ends somewhere, too, but hides the stack its scheduler stands on.
@@ -230,6 +242,17 @@ mod tests {
         assert_eq!(forbidden.at(0x2000), Some("thunk"));
         assert!(!forbidden.suspicious(0x1000), "a pointer to the function is no return address");
         assert!(forbidden.suspicious(0x1020) && !forbidden.suspicious(0x1021));
+    }
+
+    #[test]
+    fn who_returns_to_a_remainder_may_stay() {
+        let mut forbidden = Forbidden::default();
+        forbidden.function(0x1000, 0x1020, "main");
+        forbidden.remainder(0x1010);
+        forbidden.hull = (0x1001, 0x1021);
+        assert!(!forbidden.suspicious(0x1010) && forbidden.goes_on_in(0x1010).is_none());
+        assert!(forbidden.suspicious(0x1011) && forbidden.suspicious(0x100f));
+        assert_eq!(forbidden.at(0x1010), Some("main"), "an instruction pointer there is no return address");
     }
 
     // OpenSSL's table of ciphers names aes_siv_get_ctx_params, right behind a call of __stack_chk_fail.

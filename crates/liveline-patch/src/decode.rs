@@ -279,6 +279,10 @@ fn check_meta(meta: &Meta) -> Result<(), String> {
         if !inside(function.address, function.size) || !parts_inside || !room_inside || function.room < 5 {
             return Err(format!("{}: lies outside the target or leaves no room for a detour", function.name));
         }
+        let behind_detour = function.detour + 5..function.size;
+        if !function.remainders.iter().all(|offset| behind_detour.contains(offset)) {
+            return Err(format!("{}: a thread may not stay there", function.name));
+        }
         if !seen.insert(function.address) {
             return Err(format!("{}: replaced twice", function.name));
         }

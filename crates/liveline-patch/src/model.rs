@@ -112,6 +112,10 @@ pub struct Function {
     /// Other pieces of the old function (`.cold` parts): threads must be outside these, too.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// Offsets in the old function, behind calls, at which a thread may stay inside: what it has left to do is the
+    /// same in the new function, and depends on nothing that the function did before.
+    #[serde(default)]
+    pub remainders: Vec<u64>,
     /// The symbol (index into [`Patch::symbols`], a [`Place::Here`]) of the new function.
     pub new: usize,
 }

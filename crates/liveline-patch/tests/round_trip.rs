@@ -33,6 +33,7 @@ fn sample() -> Patch {
                 detour: 4,
                 room: 36,
                 parts: vec![Part { name: "work.cold".into(), address: 0x1000, size: 9, hash: "ef".into() }],
+                remainders: vec![12, 30],
                 new: 0,
             }],
             verdicts: vec![Verdict {

@@ -5,12 +5,14 @@ mod correlate;
 pub(crate) mod language;
 mod lines;
 mod relocated;
+mod remainder;
 mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use content::Contents;
 pub(crate) use relocated::Sections;
+pub(crate) use remainder::remainders;
 
 use crate::unit::{Kind, Piece, Unit};
 use crate::{names, rust};

@@ -137,6 +137,7 @@ pub(crate) fn patch_of(module: &Path, name: &str, names: &[&str], plus: u8) -> P
             detour: 0,
             room: old.size.next_multiple_of(16).min(16),
             parts: vec![],
+            remainders: vec![],
             new: patch.symbols.len(),
         });
         patch.symbols.push(Symbol {

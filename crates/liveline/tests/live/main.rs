@@ -12,6 +12,7 @@ mod patch;
 mod process;
 mod process_debuggers;
 mod process_life;
+mod process_main;
 mod process_refusals;
 mod process_sleep;
 mod process_stack;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
             trials.extend(process_life::trials());
+            trials.extend(process_main::trials());
             trials.extend(process_refusals::trials());
             trials.extend(process_sleep::trials());
             trials.extend(process_debuggers::trials());
