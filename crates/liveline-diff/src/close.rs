@@ -11,6 +11,10 @@ use crate::prove::Identities;
 use crate::unit::{Kind, Piece, Reloc, To, Unit, is_near_branch_kind};
 use crate::{names, rust};
 
+/// What C++ tells a module apart by when it registers destructors. A stripped program does not name its own; a null pointer
+/// means the end of the program (Itanium C++ ABI, 3.3.6.3).
+const DSO_HANDLE: &str = "__dso_handle";
+
 /// One object in both builds.
 #[derive(Debug)]
 pub(crate) struct Pair<'d> {
@@ -211,6 +215,13 @@ impl<'d> World<'d> {
         let defined = self.definitions.get(base).map_or(&[][..], Vec::as_slice);
         if let Some(&(pair, piece)) = defined.iter().find(|key| self.constants.contains(key)) {
             return Ok(Where::Here(pair, piece));
+        }
+        if base == DSO_HANDLE {
+            let own = self.program.locals(base).next().or_else(|| self.program.global(base));
+            return Ok(match own {
+                Some(symbol) => Where::At { address: symbol.address, name: base.to_owned(), open: false },
+                None => Where::Null(base.to_owned()),
+            });
         }
         let found = self.program.global(base).or_else(|| self.hidden_global(base));
         if let Some(symbol) = found {

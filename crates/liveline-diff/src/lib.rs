@@ -13,6 +13,7 @@ mod entry;
 mod far;
 #[doc(hidden)]
 pub mod fuzzing;
+mod initializers;
 mod input;
 mod names;
 mod place;

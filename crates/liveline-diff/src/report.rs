@@ -19,7 +19,7 @@ use crate::program::Program;
 use crate::prove::Identities;
 use crate::types::{self, Checked};
 use crate::unit::{Kind, Unit};
-use crate::{DiffError, Report, Request, entry, rust, unwind};
+use crate::{DiffError, Report, Request, entry, initializers, rust, unwind};
 
 /// Makes a patch from two builds, or says why there is none.
 ///
@@ -170,7 +170,8 @@ impl<'d> Work<'d> {
     fn judge(&mut self) {
         self.judge_crates();
         for pair in 0..self.world.pairs.len() {
-            let changed = self.world.pairs[pair].comparison.changed.clone();
+            let mut changed = self.world.pairs[pair].comparison.changed.clone();
+            self.leave_initializers(pair, &mut changed);
             self.replace(pair, &changed, VerdictKind::Changed, "its code differs");
         }
         self.other_verdicts();
@@ -206,6 +207,21 @@ impl<'d> Work<'d> {
                 );
             }
         }
+    }
+
+    /// What constructs global objects has run, and will not again: its changes are reported, as initial values are.
+    fn leave_initializers(&mut self, pair: usize, changed: &mut BTreeSet<usize>) {
+        let Some(new) = self.world.pairs[pair].new.clone() else { return };
+        changed.retain(|&piece| {
+            let name = new.pieces[piece].label();
+            let leave = initializers::is_initializer(name);
+            if leave {
+                let why =
+                    "it constructs global objects, which was done when the program started: not applied";
+                self.say(pair, name, VerdictKind::DataValue, why);
+            }
+            !leave
+        });
     }
 
     /// Proves functions of a pair and marks them as replaced.
@@ -464,6 +480,14 @@ impl<'d> Work<'d> {
                 }
             }
         }
+        let constructors = match initializers::add(&mut emitter) {
+            Ok(symbols) => symbols,
+            Err(refusal) => {
+                emitter.abandon();
+                refusals.push(refusal);
+                Vec::new()
+            }
+        };
         if refusals.is_empty()
             && let Err(reason) = unwind::add(&mut emitter)
         {
@@ -477,6 +501,10 @@ impl<'d> Work<'d> {
         let placed: Vec<(usize, usize)> = emitter.placed.keys().copied().collect();
         let panics = self.world.program.panics_unwind()
             && placed.iter().filter_map(|&key| self.world.piece(key)).any(rust::has_own_name);
+        let carried: BTreeSet<usize> = placed.iter().map(|key| key.0).collect();
+        let is_static = self.world.program.is_static();
+        let mut units = carried.into_iter().filter_map(|pair| self.world.new_unit(pair));
+        let unwinds = panics || units.any(|unit| language::throws(unit, is_static));
         let notes = std::mem::take(&mut emitter.notes);
         let (sections, symbols) = (emitter.maker.sections, emitter.maker.symbols);
         self.notes.extend(notes);
@@ -492,8 +520,8 @@ impl<'d> Work<'d> {
             functions,
             verdicts: Vec::new(),
             notes: Vec::new(),
-            unwinds: panics,
-            initializers: Vec::new(),
+            unwinds,
+            initializers: constructors,
             assumed: Vec::new(),
             types_unchecked: false,
             made_by: concat!("liveline ", env!("CARGO_PKG_VERSION")).into(),

@@ -10,10 +10,10 @@ use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolInd
 use crate::emit::Emitter;
 use crate::unit::{Kind, Reloc, To, Unit};
 
-/// A relocation of `.eh_frame`, with its target as a piece or extern of the unit.
-struct FrameReloc {
-    offset: u64,
-    reloc: Reloc,
+/// A relocation of `.eh_frame` or `.init_array`, with its target as a piece or extern of the unit.
+pub(crate) struct FrameReloc {
+    pub(crate) offset: u64,
+    pub(crate) reloc: Reloc,
 }
 
 /// Adds the CIEs and FDEs of all code that comes along.
@@ -125,7 +125,11 @@ fn copy(
     Ok(at)
 }
 
-fn relocations<'d>(unit: &Unit<'d>, section: &impl object::read::ObjectSection<'d>) -> Vec<FrameReloc> {
+/// The relocations of a section that is not taken apart into pieces.
+pub(crate) fn relocations<'d>(
+    unit: &Unit<'d>,
+    section: &impl object::read::ObjectSection<'d>,
+) -> Vec<FrameReloc> {
     let mut out = Vec::new();
     for (offset, relocation) in section.relocations() {
         let object::RelocationFlags::Elf { r_type } = relocation.flags() else { continue };

@@ -18,7 +18,7 @@ pub(crate) fn trials() -> Outcome<Vec<Trial>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))? {
         let path = entry.map_err(|e| e.to_string())?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
+        if path.extension().is_some_and(|extension| extension == "c" || extension == "cpp") {
             paths.push(path);
         }
     }

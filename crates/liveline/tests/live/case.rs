@@ -1,4 +1,4 @@
-//! A builder case: C files in one text, with directives in its comments. `docs/testing.md` lists them.
+//! A builder case: C or C++ files in one text, with directives in its comments. `docs/testing.md` lists them.
 
 use std::path::{Path, PathBuf};
 
@@ -95,8 +95,10 @@ pub(crate) enum Goal {
 /// One case, parsed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
-    /// File name without `.c`.
+    /// File name without `.c` or `.cpp`.
     pub(crate) name: String,
+    /// C++.
+    cpp: bool,
     /// What happens.
     pub(crate) goal: Goal,
     /// Answers before the patch, in order.
@@ -145,14 +147,15 @@ impl Case {
     pub(crate) fn read(path: &Path) -> Outcome<Case> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let name = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a file name that is not UTF-8")?;
-        Case::parse(name, &text).map_err(|e| format!("{}: {e}", path.display()))
+        let cpp = path.extension().is_some_and(|end| end == "cpp");
+        Case::parse(name, &text, cpp).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Reads the text of a case.
-    pub(crate) fn parse(name: &str, text: &str) -> Outcome<Case> {
-        let mut case = Case { name: name.to_owned(), ..Case::default() };
+    pub(crate) fn parse(name: &str, text: &str, cpp: bool) -> Outcome<Case> {
+        let mut case = Case { name: name.to_owned(), cpp, ..Case::default() };
         let [mut compilers, mut levels, mut modes] = ["gcc,clang", "O2", "pie"].map(str::to_owned);
-        let mut file = SourceFile { name: "a.c".into(), ..SourceFile::default() };
+        let mut file = SourceFile { name: if cpp { "a.cpp" } else { "a.c" }.into(), ..SourceFile::default() };
         for line in text.lines() {
             let Some(directive) = line.strip_prefix("//#") else {
                 file.text.push_str(line);
@@ -187,6 +190,7 @@ impl Case {
                 "compilers" => compilers = value.into(),
                 "opt" => levels = value.into(),
                 "modes" => modes = value.into(),
+                "matrix" if cpp => levels = "O0,O1,O2,O3".into(),
                 "matrix" => {
                     levels = "O0,O1,O2,O3,Os".into();
                     modes = "pie,nopie,static,static-pie,shared".into();
@@ -251,6 +255,11 @@ impl Case {
             write(folder, &file.name, &file.text)?;
         }
         let Variant { compiler, level, mode } = variant;
+        let compiler = match compiler.as_str() {
+            "gcc" if self.cpp => "g++",
+            "clang" if self.cpp => "clang++",
+            other => other,
+        };
         let pic = mode.compile_flags();
         let common = format!("{compiler} -{level} {pic} -pthread {}", self.all_flags);
         let sections = format!("-ffunction-sections -fdata-sections -g {}", self.object_flags);

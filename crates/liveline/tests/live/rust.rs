@@ -119,7 +119,7 @@ impl RustCase {
                 }
             }
         }
-        Ok(Self { case: Case::parse(name, &common)?, source, flags, new_flags, without_std, variants })
+        Ok(Self { case: Case::parse(name, &common, false)?, source, flags, new_flags, without_std, variants })
     }
 
     fn check(&self, variant: &Variant) -> Outcome {
