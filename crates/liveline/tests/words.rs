@@ -240,6 +240,52 @@ CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first.
 }
 
 #[test]
+fn a_changed_type_is_shown_and_assumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = |more: &str| {
+        format!(
+            "struct conn {{ struct conn *next; int id; {more} char *name; }} *all;\n\
+             __attribute__((noinline)) int check(struct conn *c) {{ return c->name && c->id; }}\n\
+             int main(void) {{ return all && check(all); }}\n"
+        )
+    };
+    let object = ["-c", "-ffunction-sections", "-fdata-sections"];
+    build(folder.path(), &source(""), &[], "server");
+    build(folder.path(), &source(""), &object, "old/server.o");
+    build(folder.path(), &source("long deadline;"), &object, "new/server.o");
+    insta::assert_snapshot!(said(&DIFF, folder.path()), @r#"
+exit 4
+ verdict  symbol       object    reason
+ changed  check        server.o  its code differs
+ REFUSED  struct conn  server.o  its layout changed: long int deadline is new at offset 16; new code gets at it in check; keep its layout, or accept it with --assume 'struct conn' if no object of it outlives the update
+
+struct conn (server.c:1): 24 → 32 bytes
+   offset before    after    size
+               0        0       8  struct conn *next
+               8        8       4  int id
+  +                    16       8  long int deadline
+  ~           16       24       8  char *name
+
+refused: no patch was written
+"#);
+    let assume = [&DIFF[..], &["--assume", "struct conn"]].concat();
+    assert_eq!(liveline(&assume, folder.path()).status.code(), Some(0));
+    insta::assert_snapshot!(said(&["inspect", "fix.llp"], folder.path()), @r#"
+exit 0
+fix 1, made by liveline 0.1.0
+for program server, build-id 0011223344556677
+ replaces  at      bytes  file
+ check     0x1150  20
+brings 20 bytes of code, 0 of constants, 0 of data
+
+ verdict       symbol       object    reason
+ changed       check        server.o  its code differs
+ type assumed  struct conn  server.o  its layout changed: long int deadline is new at offset 16; new code gets at it in check; accepted with --assume
+layout changed, assumed to be harmless: struct conn
+"#);
+}
+
+#[test]
 fn man_pages_and_completions() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(liveline(&["man", "pages"], folder.path()).status.code(), Some(0));
