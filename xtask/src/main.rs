@@ -7,6 +7,7 @@ mod expat;
 mod memcached;
 mod nginx;
 mod openssl;
+mod poppler;
 mod redis;
 mod shell;
 mod trial;
@@ -59,6 +60,8 @@ enum Program {
     Nginx,
     /// Debian's OpenSSL, inside a running nginx.
     Openssl,
+    /// Debian's poppler, in C++, inside a running Python.
+    Poppler,
     /// Debian's redis, with a replica.
     Redis,
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
                 Program::Memcached => memcached::real,
                 Program::Nginx => nginx::real,
                 Program::Openssl => openssl::real,
+                Program::Poppler => poppler::real,
                 Program::Redis => redis::real,
             };
             real(times, Words::new(json), json)
