@@ -1,6 +1,6 @@
 //! Unwind records of the new code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection as _};
 use liveline_patch::{Relocation, RelocationKind, Section, SectionKind};
@@ -8,7 +8,7 @@ use object::elf::{self, RelocationType};
 use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolIndex};
 
 use crate::emit::Emitter;
-use crate::unit::{Kind, Reloc, To, Unit};
+use crate::unit::{Kind, Reloc, TABLE, To, Unit};
 
 /// A relocation of `.eh_frame` or `.init_array`, with its target as a piece or extern of the unit.
 pub(crate) struct FrameReloc {
@@ -80,6 +80,42 @@ fn add_pair(emitter: &mut Emitter, pair: usize, out: &mut Section) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// For each function that catches or cleans up, the piece that says what and where.
+pub(crate) fn tables(unit: &Unit) -> HashMap<usize, usize> {
+    let mut out = HashMap::new();
+    if !unit.pieces.iter().any(|piece| piece.section.starts_with(TABLE)) {
+        return out;
+    }
+    for section in unit.file.sections().filter(|section| section.name() == Ok(".eh_frame")) {
+        let Ok(data) = section.uncompressed_data() else { continue };
+        let mut relocs = relocations(unit, &section);
+        relocs.sort_unstable_by_key(|reloc| reloc.offset);
+        let at = |offset| {
+            let found = relocs.binary_search_by_key(&offset, |reloc: &FrameReloc| reloc.offset).ok()?;
+            match relocs[found].reloc.to {
+                To::Piece(piece) => Some((found, piece)),
+                _ => None,
+            }
+        };
+        let frame = EhFrame::new(&data, LittleEndian);
+        let bases = BaseAddresses::default().set_eh_frame(0);
+        let mut entries = frame.entries(&bases);
+        // What is damaged is refused when the records are carried.
+        while let Ok(Some(entry)) = entries.next() {
+            let CieOrFde::Fde(partial) = entry else { continue };
+            let Some((start, size)) = record(&data, partial.offset()) else { continue };
+            let Some((first, function)) = at(start + 8) else { continue };
+            let own = relocs[first + 1..].iter().take_while(|reloc| reloc.offset < start + size);
+            let table = own.filter_map(|reloc| match reloc.reloc.to {
+                To::Piece(piece) if unit.pieces[piece].section.starts_with(TABLE) => Some(piece),
+                _ => None,
+            });
+            out.extend(table.map(|table| (function, table)));
+        }
+    }
+    out
 }
 
 /// Start and size of the record at an offset, its length field included.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Comparison;
 use crate::unit::{Piece, Reloc, To, Unit};
-use crate::{names, rust};
+use crate::{names, rust, unwind};
 
 /// Compares contents, remembering what it found.
 #[derive(Debug)]
@@ -12,13 +12,16 @@ pub(crate) struct Contents<'u, 'd> {
     old: &'u Unit<'d>,
     new: &'u Unit<'d>,
     known: HashMap<(usize, usize), bool>,
+    /// What functions catch and clean up where: pieces of their tables.
+    tables: (HashMap<usize, usize>, HashMap<usize, usize>),
     /// Places that panics name are the same if they lie in the same file.
     any_line: bool,
 }
 
 impl<'u, 'd> Contents<'u, 'd> {
     pub(crate) fn new(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
-        Self { old, new, known: HashMap::new(), any_line: false }
+        let tables = (unwind::tables(old), unwind::tables(new));
+        Self { old, new, known: HashMap::new(), tables, any_line: false }
     }
 
     /// Compares without regard to the lines that panics name.
@@ -43,9 +46,19 @@ impl<'u, 'd> Contents<'u, 'd> {
             && same_plain_bytes(before, after)
             && before.relocs.iter().zip(&after.relocs).all(|(a, b)| {
                 a.offset == b.offset && same_kind(a.kind, b.kind) && self.same_target(pairs, a, b)
-            });
+            })
+            && self.same_table(pairs, old, new);
         self.known.insert((old, new), same);
         same
+    }
+
+    /// Whether two functions catch and clean up the same in the same places.
+    pub(crate) fn same_table(&mut self, pairs: &Comparison, old: usize, new: usize) -> bool {
+        match (self.tables.0.get(&old).copied(), self.tables.1.get(&new).copied()) {
+            (Some(a), Some(b)) => self.same(pairs, a, b),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// Whether two relocations mean the same place.

@@ -3,7 +3,7 @@
 use gimli::{DebugAbbrev, DebugInfo, DwLang};
 
 use super::relocated::Relocated;
-use crate::unit::Unit;
+use crate::unit::{TABLE, Unit};
 
 /// The language of an object, if its debug information names one that patches do not carry.
 pub(crate) fn foreign(unit: &Unit) -> Option<String> {
@@ -38,7 +38,7 @@ fn is_cpp(language: DwLang) -> bool {
 /// Code that others throw through needs that, too; a program that can throw at all has the means for it, but for a static
 /// one, which may have lost their names.
 pub(crate) fn throws(unit: &Unit, is_static: bool) -> bool {
-    let handles = unit.pieces.iter().any(|piece| piece.section.starts_with(".gcc_except_table"));
+    let handles = unit.pieces.iter().any(|piece| piece.section.starts_with(TABLE));
     let calls = ["_Unwind_", "__cxa_throw", "__cxa_rethrow", "__cxa_begin_catch"];
     let raises = unit.externs.iter().any(|symbol| calls.iter().any(|start| symbol.name.starts_with(start)));
     let language = read(unit);

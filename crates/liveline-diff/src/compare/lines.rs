@@ -77,8 +77,9 @@ pub(crate) fn line_only<'d>(
         }
     }
     all.into_iter().all(|(a, b)| {
+        let tables = contents.same_table(pairs, a, b);
         let (a, b) = (&old.pieces[a], &new.pieces[b]);
-        same_references(pairs, contents, a, b) && same_but_lines(a, old_lines, b, new_lines)
+        tables && same_references(pairs, contents, a, b) && same_but_lines(a, old_lines, b, new_lines)
     })
 }
 

@@ -8,6 +8,9 @@ mod split;
 use object::LittleEndian as LE;
 use object::read::elf::ElfFile64;
 
+/// How sections begin that say what is caught and cleaned up where.
+pub(crate) const TABLE: &str = ".gcc_except_table";
+
 /// One relocatable object.
 #[derive(Debug)]
 pub(crate) struct Unit<'d> {

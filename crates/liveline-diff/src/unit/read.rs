@@ -111,7 +111,8 @@ impl<'d> Unit<'d> {
             split_section(&mut unit, section, &by_section[section.index], &[]);
             decode_tails(section, unit.layout[section.index].len() > 1);
         }
-        let cuts = cuts(&sections.list, &meanings, sections.count);
+        let mut cuts = cuts(&sections.list, &meanings, sections.count);
+        cut_tables(&unit.file, &meanings, &mut cuts);
         for section in sections.list.iter().filter(|section| section.kind != Kind::Code) {
             split_section(&mut unit, section, &by_section[section.index], &cuts[section.index]);
         }
@@ -371,6 +372,25 @@ fn cuts(sections: &[RawSection], meanings: &[Meaning], count: usize) -> Vec<Vec<
         list.dedup();
     }
     cuts
+}
+
+/// Cuts the tables of catch clauses and cleanups where the unwind record of a function says that its own begins.
+fn cut_tables(file: &ElfFile64<'_, LE>, meanings: &[Meaning], cuts: &mut [Vec<u64>]) {
+    let tables: Vec<usize> = file
+        .sections()
+        .filter(|section| section.name().is_ok_and(|name| name.starts_with(super::TABLE)))
+        .map(|section| section.index().0)
+        .collect();
+    let records = file.sections().filter(|section| section.name() == Ok(".eh_frame"));
+    for (_, reloc) in records.flat_map(|section| section.relocations().collect::<Vec<_>>()) {
+        let object::RelocationTarget::Symbol(SymbolIndex(symbol)) = reloc.target() else { continue };
+        if let Some(Meaning::Section(to)) = meanings.get(symbol)
+            && tables.contains(to)
+            && let (Ok(offset), Some(list)) = (u64::try_from(reloc.addend()), cuts.get_mut(*to))
+        {
+            list.push(offset);
+        }
+    }
 }
 
 /// Gives each relocation of a section to its piece, with the target resolved.
