@@ -1,5 +1,7 @@
+//# stateful
 //# opt: O0,O2
 //# before: old 1 new 1
+//# reverted: old 1 new 1
 //# after: old 1 new 9
 //# note: Circle::area() const is new at slot 2 of its vtable: objects made before the update go on without it
 // A class overrides what it inherited: objects made from now on do so.

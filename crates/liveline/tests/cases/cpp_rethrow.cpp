@@ -1,7 +1,7 @@
 //# matrix
 //# modes: pie,nopie,static,static-pie,shared,dlopen
 //# before: depth 3 cleaned 3 what plain at 3 last plain
-//# after: depth 3 cleaned 6 what special at 3 last special
+//# after: depth 3 cleaned 9 what special at 3 last special
 //# strict
 // Old and new frames in turns: thrown at the bottom, cleaned up, caught, thrown again, passed on as std::exception_ptr,
 // nested, by a class that only the new code has.
