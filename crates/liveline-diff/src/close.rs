@@ -13,7 +13,7 @@ use crate::{names, rust};
 
 /// What C++ tells a module apart by when it registers destructors. A stripped program does not name its own; a null pointer
 /// means the end of the program (Itanium C++ ABI, 3.3.6.3).
-const DSO_HANDLE: &str = "__dso_handle";
+pub(crate) const DSO_HANDLE: &str = "__dso_handle";
 
 /// One object in both builds.
 #[derive(Debug)]
@@ -293,9 +293,11 @@ impl<'d> World<'d> {
         }
     }
 
-    /// A hidden global, which the linker made local. One of Rust's may be of a library that was not given.
+    /// A hidden global, which the linker made local. One of Rust's may be of a library that was not given; names of the
+    /// unwinder are libgcc's own, in a static program too.
     fn hidden_global(&self, name: &str) -> Option<&liveline_elf::module::Symbol> {
-        if !rust::is_rust(name) {
+        let unwinder = name.starts_with("_Unwind_") && self.program.is_static();
+        if !rust::is_rust(name) && !unwinder {
             self.definitions.get(name)?;
         }
         let mut found = self.program.locals(name);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use object::read::{Object as _, ObjectSection as _};
 
-use crate::close::World;
+use crate::close::{DSO_HANDLE, World};
 use crate::emit::{Emitter, Refusal};
 use crate::unit::{Kind, To, Unit};
 use crate::unwind::{FrameReloc, relocations};
@@ -20,6 +20,21 @@ pub(crate) fn is_initializer(name: &str) -> bool {
     ]
     .iter()
     .any(|start| name.starts_with(start))
+}
+
+/// The global objects that a function constructs, in words.
+pub(crate) fn constructs(unit: &Unit, function: usize) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for reloc in &unit.pieces[function].relocs {
+        let To::Piece(object) = reloc.to else { continue };
+        let piece = &unit.pieces[object];
+        let live = matches!(piece.kind, Kind::Data | Kind::Bss | Kind::Tls) && piece.is_named();
+        // The dynamic linker's handle is no object.
+        if live && piece.label() != DSO_HANDLE && !names.contains(&piece.label()) {
+            names.push(piece.label());
+        }
+    }
+    if names.is_empty() { "global objects".into() } else { names.join(", ") }
 }
 
 /// Functions that the start-up code of an object runs, in their order.

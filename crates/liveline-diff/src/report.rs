@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use liveline_elf::demangle;
 use liveline_elf::module::ModuleKind;
 use liveline_patch::{FORMAT, Function, Meta, Patch, Target, Verdict, VerdictKind};
 
@@ -135,7 +136,8 @@ impl<'d> Work<'d> {
     fn say(&mut self, pair: usize, symbol: &str, verdict: VerdictKind, reason: impl Into<String>) {
         self.refused |= verdict == VerdictKind::Refused;
         let object = self.world.pairs[pair].name.to_owned();
-        let verdict = Verdict { object, symbol: symbol.to_owned(), verdict, reason: reason.into() };
+        let reason = demangle::text(&reason.into()).into_owned();
+        let verdict = Verdict { object, symbol: symbol.to_owned(), verdict, reason };
         if verdict.verdict == VerdictKind::Refused {
             // What cannot be carried is nothing else besides.
             let same = |other: &Verdict| other.object == verdict.object && other.symbol == verdict.symbol;
@@ -216,8 +218,9 @@ impl<'d> Work<'d> {
             let name = new.pieces[piece].label();
             let leave = initializers::is_initializer(name);
             if leave {
+                let objects = initializers::constructs(&new, piece);
                 let why =
-                    "it constructs global objects, which was done when the program started: not applied";
+                    format!("it constructs {objects}, which was done when the program started: not applied");
                 self.say(pair, name, VerdictKind::DataValue, why);
             }
             !leave
@@ -435,7 +438,7 @@ impl<'d> Work<'d> {
         }
         self.verdicts
             .sort_by(|a, b| (&a.object, a.verdict, &a.symbol).cmp(&(&b.object, b.verdict, &b.symbol)));
-        let notes: Vec<String> = self.notes.into_iter().collect();
+        let notes: Vec<String> = self.notes.iter().map(|note| demangle::text(note).into_owned()).collect();
         if let Some(patch) = &mut patch {
             patch.meta.verdicts.clone_from(&self.verdicts);
             patch.meta.notes.clone_from(&notes);

@@ -4,4 +4,5 @@
 //! left out, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod demangle;
 pub mod module;

@@ -14,6 +14,8 @@ pub struct Change {
     pub kind: Kind,
     /// As it is called: `struct NAME` in C.
     pub title: String,
+    /// As a person reads it: `class NAME` in C++, too.
+    pub heading: String,
     /// Source file and line in the new build.
     pub source: Option<String>,
     /// Bytes before.
@@ -98,10 +100,13 @@ impl Mark {
     pub(crate) fn matters(self) -> bool {
         matches!(self, Mark::Added | Mark::Removed | Mark::Changed)
     }
+}
 
-    fn sign(self) -> char {
-        match self {
+impl Row {
+    fn sign(&self) -> char {
+        match self.mark {
             Mark::Same => ' ',
+            Mark::Compatible if self.after.is_none() => '-',
             Mark::Added | Mark::Compatible => '+',
             Mark::Removed => '-',
             Mark::Changed => '~',
@@ -119,6 +124,14 @@ impl Change {
         let rows = self.rows.iter().filter(|row| row.unit == Unit::Bits && row.mark.matters());
         let first = rows.filter_map(|row| row.after).min()?;
         Some(u64::try_from(first / 8).ok()?..self.after?)
+    }
+
+    /// Whether what matters most is its vtable.
+    pub fn is_vtable(&self) -> bool {
+        let first = self.rows.iter().find(|row| row.mark.matters());
+        first
+            .or(self.rows.iter().find(|row| row.mark == Mark::Compatible))
+            .is_some_and(|row| row.unit == Unit::Slot)
     }
 
     /// Size before and after, in words.
@@ -165,7 +178,7 @@ impl Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.title)?;
+        write!(f, "{}", self.heading)?;
         if let Some(source) = &self.source {
             write!(f, " ({source})")?;
         }
@@ -191,7 +204,7 @@ impl fmt::Display for Change {
                 at = end;
                 continue;
             }
-            write!(f, "  {} ", row.mark.sign())?;
+            write!(f, "  {} ", row.sign())?;
             if row.unit != Unit::None {
                 let size = row.size.map_or(String::new(), |size| size.to_string());
                 let (before, after) = (position(row, row.before), position(row, row.after));

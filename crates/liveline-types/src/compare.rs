@@ -56,7 +56,7 @@ impl<'t> Compare<'t> {
             _ if other => {
                 format!("it was a {} and is a {}", self.old.keyword(old.0), self.new.keyword(new.0))
             }
-            Some(row) => reason(row),
+            Some(row) => self.reason(new, row),
             None if resized => {
                 format!("it had {} bytes and has {}", before.size.unwrap_or(0), after.size.unwrap_or(0))
             }
@@ -65,12 +65,16 @@ impl<'t> Compare<'t> {
                 before.alignment.unwrap_or(1),
                 after.alignment.unwrap_or(1)
             ),
-            None => rows.iter().find(|row| row.mark == Mark::Compatible).map_or(String::new(), reason),
+            None => rows
+                .iter()
+                .find(|row| row.mark == Mark::Compatible)
+                .map_or(String::new(), |row| self.reason(new, row)),
         };
         let change = Change {
             name: self.new.qualified(new).unwrap_or_default(),
             kind: change_kind(self.new, new.0),
             title: self.new.title(new.0),
+            heading: self.new.heading(new.0),
             source: self.source(new),
             before: before.size,
             after: after.size,
@@ -111,6 +115,30 @@ impl<'t> Compare<'t> {
         Outcome::Changed(change)
     }
 
+    /// What became of a part of `new`, in words.
+    fn reason(&self, new: TypeId, row: &Row) -> String {
+        if row.unit != Unit::Slot {
+            return reason(row);
+        }
+        let (heading, text) = (self.new.heading(new.0), &row.text);
+        let slot = |number: Option<i128>| number.map_or_else(String::new, |number| format!("slot {number}"));
+        let vtable = "of its vtable";
+        match (row.mark, &row.was) {
+            (Mark::Compatible, _) if row.after.is_none() => format!(
+                "{text} is gone from {} {vtable}: objects made before the update go on with it",
+                slot(row.before)
+            ),
+            (Mark::Compatible, _) => format!(
+                "{text} is new at {} {vtable}: objects made before the update go on without it",
+                slot(row.after)
+            ),
+            (Mark::Added, _) => format!("{heading}: {} {vtable} is new, {text}", slot(row.after)),
+            (Mark::Removed, _) => format!("{heading}: {} {vtable}, {text}, is gone", slot(row.before)),
+            (_, Some(was)) => format!("{heading}: {} {vtable} was {was} and is {text}", slot(row.after)),
+            _ => format!("{heading}: {} {vtable} is another {text}", slot(row.after)),
+        }
+    }
+
     fn heads(&self, name: String, kind: Kind, new: TypeId, was: String, is: String) -> Change {
         let row = |mark, text: &str| Row {
             mark,
@@ -128,6 +156,7 @@ impl<'t> Compare<'t> {
         let reason = format!("it was {was} and is {is}");
         Change {
             title: name.clone(),
+            heading: name.clone(),
             name,
             kind,
             source: self.source(new),
@@ -316,12 +345,20 @@ impl<'t> Compare<'t> {
                 // What a base has a slot for may be overridden, and no longer be.
                 (None, _) if self.new.inherits_slot(new, number) => Mark::Compatible,
                 (None, _) => Mark::Added,
-                (_, None) if self.old.inherits_slot(old, number) => continue,
+                (_, None) if self.old.inherits_slot(old, number) => Mark::Compatible,
                 (_, None) => Mark::Removed,
             };
             let head =
-                |types: &Types, slot: Option<&(String, u32)>| slot.map(|(_, method)| types.head(*method));
-            let (was, is) = (head(self.old, a), head(self.new, b));
+                |types: &Types, slot: Option<&(String, u32)>| slot.map(|(_, method)| types.method(*method));
+            let (mut was, mut is) = (head(self.old, a), head(self.new, b));
+            if mark == Mark::Changed && was == is {
+                let head = |types: &Types, slot: Option<&(String, u32)>| {
+                    slot.map(|(_, method)| {
+                        format!("{} {}", types.describe(types.returned(*method)), types.method(*method))
+                    })
+                };
+                (was, is) = (head(self.old, a), head(self.new, b));
+            }
             out.push(Row {
                 mark,
                 before: a.map(|_| number.into()),
@@ -403,8 +440,8 @@ fn change_kind(types: &Types, number: u32) -> Kind {
 fn spell(types: &Types, field: &Field) -> String {
     let name = field.name.as_str();
     match field.role {
-        Role::Base => format!("base {name}"),
-        Role::VirtualBase(_) => format!("virtual base {name}"),
+        Role::Base => format!("base class {name}"),
+        Role::VirtualBase(_) => format!("virtual base class {name}"),
         Role::Variant(Some(value)) => format!("variant {name} = {value}"),
         Role::Variant(None) => format!("variant {name}"),
         Role::Discriminant => format!("{} {name}", types.describe(field.target)),
@@ -430,6 +467,7 @@ fn reason(row: &Row) -> String {
     };
     let text = &row.text;
     match (row.mark, &row.was) {
+        (Mark::Added | Mark::Compatible, _) if row.after.is_none() => format!("{text} is new"),
         (Mark::Added | Mark::Compatible, _) => format!("{text} is new at {}", place(row.after)),
         (Mark::Removed, _) => format!("{text} at {} is gone", place(row.before)),
         (_, Some(was)) if row.before == row.after => format!("{text} at {} was {was}", place(row.after)),

@@ -42,6 +42,13 @@ impl Types {
         }
     }
 
+    /// A type as a person calls it when it is told what it is: with its keyword in C and C++.
+    pub(crate) fn heading(&self, number: u32) -> String {
+        let title = self.title(number);
+        let named = self.qualified(TypeId(number)).is_some();
+        if named && self.is_cpp(TypeId(number)) { format!("{} {title}", self.keyword(number)) } else { title }
+    }
+
     /// A type with `inner`, the name or the pointer signs, where they belong.
     fn spell(&self, target: u32, inner: &str, depth: usize) -> String {
         let beside = |base: &str| match inner.is_empty() {
@@ -105,6 +112,29 @@ impl Types {
             list.push("void".to_owned());
         }
         self.spell(self.returned(function), &format!("{inner}({})", list.join(", ")), depth - 1)
+    }
+
+    /// A method as its class declares it: `Shape::area(int) const`.
+    pub(crate) fn method(&self, method: u32) -> String {
+        let name = self.qualified(TypeId(method)).unwrap_or_default();
+        let (parameters, more) = self.parameters(method);
+        let own: Vec<bool> = self
+            .children(self.root(method))
+            .filter(|(_, entry)| entry.tag == dw::DW_TAG_formal_parameter)
+            .map(|(_, entry)| entry.artificial)
+            .collect();
+        let hidden = own.iter().take_while(|hidden| **hidden).count();
+        let mut list: Vec<String> =
+            parameters.iter().skip(hidden).map(|parameter| self.describe(*parameter)).collect();
+        if more {
+            list.push("...".to_owned());
+        }
+        let object = parameters.first().filter(|_| hidden > 0).and_then(|this| self.strip(*this));
+        let constant = object.is_some_and(|this| {
+            let target = self.entry(this).target;
+            target != NONE && self.entry(target).tag == dw::DW_TAG_const_type
+        });
+        format!("{name}({}){}", list.join(", "), if constant { " const" } else { "" })
     }
 
     /// The head of a function: what it returns, its name, its parameters.

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use gimli::{AttributeValue, DebuggingInformationEntry, Expression, Operation, UnitType, constants as dw};
+use gimli::{
+    AttributeValue, DebuggingInformationEntry, DwLang, Expression, Operation, UnitType, constants as dw,
+};
 
 use crate::entry::{Entry, NONE, Text};
 use crate::sections::{Sections, Slice, TypesError};
@@ -14,6 +16,8 @@ pub(crate) struct Unit {
     pub(crate) files: Vec<Text>,
     /// Written in C, where `struct` is part of the name.
     pub(crate) is_c: bool,
+    /// Written in C++, where functions belong to classes.
+    pub(crate) is_cpp: bool,
 }
 
 /// The entries of all units, in the order they are written, which is a walk of the tree.
@@ -33,8 +37,10 @@ pub(crate) fn read(sections: &Sections) -> Result<(Vec<Entry>, Vec<Unit>), Types
             return Err(TypesError::Split);
         }
         let number = u32::try_from(units.len()).map_err(|_| TypesError::TooLarge)?;
-        let is_c = reader.read_unit(&debug, number)?;
-        units.push(Unit { files: reader.files(&debug), is_c });
+        let language = reader.read_unit(&debug, number)?;
+        let is_c = language.is_some_and(is_c);
+        let is_cpp = language.is_some_and(is_cpp);
+        units.push(Unit { files: reader.files(&debug), is_c, is_cpp });
     }
     let Reader { mut entries, index, .. } = reader;
     let find = |offset: u32| index.get(&offset).copied().unwrap_or(NONE);
@@ -44,6 +50,23 @@ pub(crate) fn read(sections: &Sections) -> Result<(Vec<Entry>, Vec<Unit>), Types
         entry.containing = find(entry.containing);
     }
     Ok((entries, units))
+}
+
+fn is_c(language: DwLang) -> bool {
+    let known = [dw::DW_LANG_C, dw::DW_LANG_C89, dw::DW_LANG_C99, dw::DW_LANG_C11, dw::DW_LANG_C17];
+    known.contains(&language)
+}
+
+fn is_cpp(language: DwLang) -> bool {
+    let known = [
+        dw::DW_LANG_C_plus_plus,
+        dw::DW_LANG_C_plus_plus_03,
+        dw::DW_LANG_C_plus_plus_11,
+        dw::DW_LANG_C_plus_plus_14,
+        dw::DW_LANG_C_plus_plus_17,
+        dw::DW_LANG_C_plus_plus_20,
+    ];
+    known.contains(&language)
 }
 
 struct Reader<'a> {
@@ -57,10 +80,10 @@ struct Reader<'a> {
 type DebugUnit<'a> = gimli::Unit<Slice<'a>>;
 
 impl<'a> Reader<'a> {
-    /// Reads all entries of a unit; tells whether it is written in C.
-    fn read_unit(&mut self, debug: &DebugUnit<'a>, unit: u32) -> Result<bool, TypesError> {
+    /// Reads all entries of a unit; tells the language it is written in.
+    fn read_unit(&mut self, debug: &DebugUnit<'a>, unit: u32) -> Result<Option<DwLang>, TypesError> {
         let base = debug.header.debug_info_offset().map_or(0, |offset| offset.0);
-        let mut is_c = false;
+        let mut language = None;
         let mut open: Vec<(isize, u32)> = Vec::new();
         let mut cursor = debug.entries();
         while let Some(found) = cursor.next_dfs()? {
@@ -69,12 +92,10 @@ impl<'a> Reader<'a> {
             let parent = open.last().map_or(NONE, |(_, parent)| *parent);
             open.push((found.depth(), number));
             if found.tag() == dw::DW_TAG_compile_unit {
-                is_c = matches!(
-                    found.attr_value(dw::DW_AT_language),
-                    Some(AttributeValue::Language(
-                        dw::DW_LANG_C | dw::DW_LANG_C89 | dw::DW_LANG_C99 | dw::DW_LANG_C11 | dw::DW_LANG_C17
-                    ))
-                );
+                language = match found.attr_value(dw::DW_AT_language) {
+                    Some(AttributeValue::Language(language)) => Some(language),
+                    _ => None,
+                };
             }
             let entry = self.read_entry(debug, found, base, Entry::new(found.tag(), unit, parent))?;
             let offset = u32::try_from(base + found.offset().0).map_err(|_| TypesError::TooLarge)?;
@@ -83,7 +104,7 @@ impl<'a> Reader<'a> {
         }
         let number = u32::try_from(self.entries.len()).map_err(|_| TypesError::TooLarge)?;
         self.close(&mut open, isize::MIN, number);
-        Ok(is_c)
+        Ok(language)
     }
 
     fn close(&mut self, open: &mut Vec<(isize, u32)>, depth: isize, number: u32) {

@@ -223,6 +223,11 @@ impl Types {
         self.units.get(self.entry(id.0).unit as usize).is_some_and(|unit| unit.is_c)
     }
 
+    /// Whether the type was written in C++.
+    pub fn is_cpp(&self, id: TypeId) -> bool {
+        self.units.get(self.entry(id.0).unit as usize).is_some_and(|unit| unit.is_cpp)
+    }
+
     /// The functions and variables that begin at a range of places.
     pub fn at(&self, start: Place, size: u64) -> impl Iterator<Item = TypeId> {
         let from = self.places.partition_point(|(place, _)| *place < start);

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code as u8),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            eprintln!("error: {}", liveline_elf::demangle::text(&failure.to_string()));
             if let Some(hint) = &failure.hint {
                 eprintln!("hint: {hint}");
             }

@@ -3,22 +3,35 @@
 use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use liveline_elf::demangle;
+use liveline_patch::Verdict;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::Failure;
 
 /// Said where `--exe` finds no process.
 pub(crate) const NOBODY: &str = "nothing to do: no process that you may look at runs it or has it mapped";
 
-/// Prints a line; a reader that has gone away is no error of ours.
+/// Prints a line, with symbols as the source has them; a reader that has gone away is no error of ours.
 pub(crate) fn line(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
+    drop(writeln!(std::io::stdout(), "{}", demangle::text(text)));
+}
+
+/// Verdicts as JSON: with the symbol, and the name that the source has for it.
+pub(crate) fn verdicts(verdicts: &[Verdict]) -> Result<Value, Failure> {
+    let mut list = serde_json::to_value(verdicts).map_err(|error| Failure::failed(error.to_string()))?;
+    for verdict in list.as_array_mut().into_iter().flatten() {
+        let name = verdict["symbol"].as_str().map(|symbol| demangle::name(symbol).into_owned());
+        verdict["name"] = name.into();
+    }
+    Ok(list)
 }
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
-    line(&text);
+    drop(writeln!(std::io::stdout(), "{text}"));
     Ok(())
 }
 

@@ -56,6 +56,10 @@ impl Client for Checker {
         if answer == document.seen {
             return Ok(());
         }
-        Err(Fault(format!("a document of {} bytes: {answer:?}, not {:?}", document.bytes.len(), document.seen)))
+        Err(Fault(format!(
+            "a document of {} bytes: {answer:?}, not {:?}",
+            document.bytes.len(),
+            document.seen
+        )))
     }
 }

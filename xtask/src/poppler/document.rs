@@ -71,10 +71,7 @@ fn write(pages: &[Page]) -> Vec<u8> {
     for place in places {
         out += &format!("{place:010} 00000 n \n");
     }
-    out += &format!(
-        "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n",
-        objects.len() + 1
-    );
+    out += &format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n", objects.len() + 1);
     out.into_bytes()
 }
 
@@ -84,7 +81,8 @@ mod tests {
 
     #[test]
     fn each_object_begins_where_the_table_says() {
-        let pages = [Page { word: "one".into(), annotations: 2 }, Page { word: "two".into(), annotations: 0 }];
+        let pages =
+            [Page { word: "one".into(), annotations: 2 }, Page { word: "two".into(), annotations: 0 }];
         let text = String::from_utf8(write(&pages)).expect("text");
         let table = text.split("xref\n0 9\n").nth(1).expect("a table of nine");
         for (number, line) in table.lines().take(9).enumerate().skip(1) {

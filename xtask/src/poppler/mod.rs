@@ -6,12 +6,12 @@ mod document;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use liveline_build::debian::{Program, SecurityUpdate};
 use liveline_demo::Words;
 use liveline_demo::load::{Client, Fault};
 use liveline_demo::tool::Selection;
 use serde::Serialize;
 
+use crate::debian::{Program, SecurityUpdate};
 use crate::shell::{self, Result, Tried, liveline};
 use crate::trial::{Daemon, Service, Started, TrialReport, Update, free_port, publish};
 use client::{Checker, Connection};
@@ -51,7 +51,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     let side = &poppler.sides[0];
     words.step("The stock library in Python, a service that reads PDF");
     words.line(&format!("patches of the update: {}", poppler.patches.join(", ")));
-    words.line("Seen inside Python (CVE-2025-52886): a page with so many annotations that the count of references");
+    words.line(
+        "Seen inside Python (CVE-2025-52886): a page with so many annotations that the count of references",
+    );
     words.line("to one could overflow is read by the old code, and called malformed by the new.");
     let report = Update {
         name: "libpoppler in Python",

@@ -52,7 +52,7 @@ fn is_hex(text: &str) -> bool {
 
 /// A symbol as the source has it.
 pub(crate) fn readable(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(meaning(name)))
+    liveline_elf::demangle::name(meaning(name)).into_owned()
 }
 
 #[cfg(test)]

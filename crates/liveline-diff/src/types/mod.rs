@@ -132,19 +132,22 @@ impl TypeChange {
             who.push_str(&format!(" and {} more", self.functions.len() - SHOWN));
         }
         let Change { title, kind, reason, .. } = &self.change;
+        let part = if self.change.is_vtable() { "vtable" } else { "layout" };
         let what = match kind {
-            ChangeKind::Function => "its signature changed, and old code can still call it",
-            ChangeKind::Variable => "the type of live data changed",
-            _ => "its layout changed",
+            ChangeKind::Function => "its signature changed, and old code can still call it: ",
+            ChangeKind::Variable => "the type of live data changed: ",
+            // The class is named with the slot.
+            _ if part == "vtable" => "",
+            _ => "its layout changed: ",
         };
         let end = match (kind, self.assumed) {
             (_, true) => "accepted with --assume".to_owned(),
             (ChangeKind::Function, _) => format!("keep it, or accept it with --assume '{title}'"),
             _ => format!(
-                "keep its layout, or accept it with --assume '{title}' if no object of it outlives the update"
+                "keep its {part}, or accept it with --assume '{title}' if no object of it outlives the update"
             ),
         };
-        format!("{what}: {reason}; new code gets at it in {who}; {end}")
+        format!("{what}{reason}; new code gets at it in {who}; {end}")
     }
 }
 
@@ -304,7 +307,8 @@ fn note(outcome: Outcome, id: TypeId, changed: &mut Vec<(TypeId, Change)>, out: 
     match outcome {
         Outcome::Same => {}
         Outcome::Compatible(change) => {
-            out.notes.insert(format!("{}: {}; its layout is as it was", change.title, change.reason));
+            let end = if change.is_vtable() { "" } else { "; its layout is as it was" };
+            out.notes.insert(format!("{}: {}{end}", change.heading, change.reason));
         }
         Outcome::Changed(change) => changed.push((id, change)),
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use liveline_diff::{Report, Request};
+use liveline_elf::demangle;
 use liveline_patch::{Verdict, VerdictKind};
 use serde_json::json;
 
@@ -78,7 +79,7 @@ pub(crate) fn write_patch(
         "refused": report.refused,
         "functions": patch.map_or(Vec::new(), |patch| patch.meta.functions.iter().map(|function| &function.name).collect()),
         "target": patch.map(|patch| &patch.meta.target),
-        "verdicts": report.verdicts,
+        "verdicts": print::verdicts(&report.verdicts)?,
         "types": report.types,
         "notes": report.notes,
     });
@@ -149,7 +150,8 @@ pub(crate) fn show(report: &Report, output: &Path) {
 pub(crate) fn verdict_table<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> comfy_table::Table {
     let mut table = print::table(&["verdict", "symbol", "object", "reason"]);
     for verdict in verdicts {
-        table.add_row([word(verdict.verdict), &verdict.symbol, &verdict.object, &verdict.reason]);
+        let (name, reason) = (demangle::name(&verdict.symbol), demangle::text(&verdict.reason));
+        table.add_row([word(verdict.verdict), &name, &verdict.object, &reason]);
     }
     table
 }

@@ -1,10 +1,11 @@
 //! `inspect`: what a patch file holds.
 
+use liveline_elf::demangle;
 use liveline_patch::{Patch, Place, SectionKind};
 use serde_json::json;
 
 use crate::args::InspectArgs;
-use crate::failure::{Code, Result};
+use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &InspectArgs) -> Result {
@@ -15,10 +16,12 @@ pub(crate) fn run(args: &InspectArgs) -> Result {
             .iter()
             .map(|section| json!({ "name": section.name, "size": section.size, "relocations": section.relocations.len() }))
             .collect();
+        let mut meta = serde_json::to_value(&patch.meta).map_err(|e| Failure::failed(e.to_string()))?;
+        meta["verdicts"] = print::verdicts(&patch.meta.verdicts)?;
         print::json(&json!({
             "file": args.file.display().to_string(),
             "hash": blake3::hash(&bytes).to_hex().to_string(),
-            "meta": patch.meta,
+            "meta": meta,
             "sections": sections,
             "imports": imports(&patch),
         }))?;
@@ -49,7 +52,7 @@ fn show(patch: &Patch) {
     let mut table = print::table(&["replaces", "at", "bytes", "file"]);
     for function in &meta.functions {
         table.add_row([
-            function.name.clone(),
+            demangle::name(&function.name).into_owned(),
             format!("{:#x}", function.address),
             function.size.to_string(),
             function.file.clone().unwrap_or_default(),

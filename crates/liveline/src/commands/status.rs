@@ -1,5 +1,6 @@
 //! `status`: what is in processes.
 
+use liveline_elf::demangle;
 use liveline_engine::Status;
 
 use crate::args::StatusArgs;
@@ -70,7 +71,7 @@ fn show(status: &Status) {
         for function in &patch.functions {
             let note = if function.covered { "a newer patch replaces it" } else { "" };
             table.add_row([
-                format!("    {}", function.name),
+                format!("    {}", demangle::name(&function.name)),
                 format!("{:#x}", function.old),
                 format!("{:#x}", function.new),
                 note.to_owned(),

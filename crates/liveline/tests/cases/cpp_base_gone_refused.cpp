@@ -1,4 +1,4 @@
-//# refused: the layout of struct Circle changed: base class Shape at offset 0 is gone
+//# refused: its layout changed: base class Shape at offset 0 is gone
 //# opt: O0,O2
 // A class loses its base, and with it the place of its vtable.
 #include <cstdio>

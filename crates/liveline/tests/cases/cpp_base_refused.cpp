@@ -1,4 +1,4 @@
-//# refused: the layout of struct Circle changed: base class Counted is new at offset 8
+//# refused: its layout changed: base class Counted is new at offset 8
 //# opt: O0,O2
 // A class gets another base.
 #include <cstdio>

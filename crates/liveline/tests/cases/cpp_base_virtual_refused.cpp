@@ -1,4 +1,4 @@
-//# refused: the layout of struct Circle changed: base class Shape at offset 0 is virtual now
+//# refused: its layout changed: virtual base class Shape is new
 //# opt: O0,O2
 // A base becomes a virtual one: it is found through the vtable now.
 #include <cstdio>

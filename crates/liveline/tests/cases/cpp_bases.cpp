@@ -34,14 +34,14 @@ struct Square : Shape, Named, Left {
     const char *kind() const;
 };
 #ifdef V2
-KEEP int Square::area() const { return side * 10; }
-KEEP int Square::size() const { return side * 10; }
-KEEP int Square::root() const { return value * 10; }
+KEEP int Square::area() const { return side > 1000 ? -1 : side * 10; }
+KEEP int Square::size() const { return side > 1000 ? -1 : side * 10; }
+KEEP int Square::root() const { return value > 1000 ? -1 : value * 10; }
 KEEP const char *Square::kind() const { return "new"; }
 #else
-KEEP int Square::area() const { return side; }
-KEEP int Square::size() const { return side; }
-KEEP int Square::root() const { return value; }
+KEEP int Square::area() const { return side > 1000 ? -1 : side; }
+KEEP int Square::size() const { return side > 1000 ? -1 : side; }
+KEEP int Square::root() const { return value > 1000 ? -1 : value; }
 KEEP const char *Square::kind() const { return "old"; }
 #endif
 KEEP Named *make() { return new Square; }

@@ -1,8 +1,9 @@
+//# stateful
+//# reverted: 5 5 text 1
 //# opt: O0,O2
 //# modes: pie,shared
 //# before: 5 5 text 1
 //# after: 6 6 text 2
-//# strict
 // The program holds the copies of the first file; only the second is compiled anew with the fixed header.
 #include <cstdio>
 #include "case.h"
@@ -18,6 +19,7 @@ void answer(char *out, unsigned long room) {
 int second(int x) { return clamp(x) + 0 * Box<int>().counted(); }
 //# text-file: shared.h
 #pragma once
+#include "case.h"
 __attribute__((noinline)) inline int clamp(int x) {
 #ifdef V2
     return x > 6 ? 6 : x;
@@ -25,13 +27,17 @@ __attribute__((noinline)) inline int clamp(int x) {
     return x > 5 ? 5 : x;
 #endif
 }
+__attribute__((noinline)) inline int step(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
 template <typename T> struct Box {
     T value = 1;
-    __attribute__((noinline)) T counted() {
+    KEEP T counted() {
 #ifdef V2
-        return value + 1;
+        return step(value) + 1;
 #else
-        return value;
+        return step(value);
 #endif
     }
 };

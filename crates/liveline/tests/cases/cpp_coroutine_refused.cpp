@@ -1,5 +1,5 @@
-//# refused: suspended
-//# cc: -std=c++20
+//# refused: its layout changed
+//# cc: -std=c++20 -fcoroutines
 //# compilers: gcc
 //# opt: O0,O2
 // The body of a coroutine changes: a suspended one would go on in the old one's frame.

@@ -5,7 +5,8 @@
 #include <cstdio>
 #include "case.h"
 
-KEEP int five() { return 5; }
+static volatile int base = 5;
+KEEP int five() { return base; }
 #ifdef V2
 static int made;
 struct Limit {

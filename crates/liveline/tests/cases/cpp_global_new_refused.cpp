@@ -4,7 +4,8 @@
 #include <cstdio>
 #include "case.h"
 
-KEEP int five() { return 5; }
+static volatile int base = 5;
+KEEP int five() { return base; }
 struct Limit {
     int value;
     explicit Limit(int value) : value(value) {}

@@ -14,10 +14,10 @@ void answer(char *out, unsigned long room) {
 }
 //# file: b.cpp
 #include "shared.h"
-int b(int x) { return Scale(x).by(2); }
+int b(int x) { return Scale(x).by(x > 1000 ? 1 : 2); }
 //# file: c.cpp
 #include "shared.h"
-__attribute__((flatten)) int c(int x) { return Scale(x).by(3); }
+__attribute__((flatten)) int c(int x) { return Scale(x).by(x > 1000 ? 4 : 3); }
 //# text-file: shared.h
 #pragma once
 class Scale {
@@ -26,9 +26,9 @@ public:
     explicit Scale(int base) : base(base) {}
     int by(int factor) const {
 #ifdef V2
-        return 3 * base * factor;
+        return 3 * base * factor + (factor > 1000 ? -base : 0);
 #else
-        return base * factor;
+        return base * factor + (factor > 1000 ? -base : 0);
 #endif
     }
 };

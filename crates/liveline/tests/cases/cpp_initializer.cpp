@@ -2,13 +2,15 @@
 //# before: limit 5 step 1
 //# after: limit 5 step 2
 //# reverted: limit 5 step 1
-//# note: limit
+//# stateful
+//# note: it constructs limit, which was done when the program started
 // A global object would be constructed in another way: that was done at the start and is reported, not applied.
 #include <cstdio>
 #include <string>
 #include "case.h"
 
-KEEP int five() { return 5; }
+static volatile int base = 5;
+KEEP int five() { return base; }
 struct Limit {
     int value;
     explicit Limit(int value) : value(value) {}

@@ -1,5 +1,5 @@
 //# opt: O0,O2,O3
-//# modes: pie,static
+//# modes: pie,shared
 //# cc: -std=c++17
 //# before: none
 //# after: a=1 b=2 sum 3 sorted c b a best 7.50 any 9 variant text

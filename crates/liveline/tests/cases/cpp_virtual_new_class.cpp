@@ -1,5 +1,5 @@
 //# opt: O0,O2
-//# modes: pie,nopie,static,shared,dlopen
+//# modes: pie,shared,dlopen
 //# before: 1 circle caught none
 //# after: 2 circle caught ring 7
 //# strict

@@ -1,4 +1,4 @@
-//# refused: the vtable of class geometry::Shape changed: slot 3 is new: geometry::Shape::sides() const
+//# refused: class geometry::Shape: slot 3 of its vtable is new, geometry::Shape::sides() const
 //# opt: O0,O2
 // A virtual function is put in behind the last one: new code would call beyond the end of old vtables.
 #include <cstdio>

@@ -1,4 +1,4 @@
-//# refused: the vtable of struct Shape changed: slot 1 was Shape::sides() const and is gone
+//# refused: struct Shape: slot 1 of its vtable, Shape::sides() const, is gone
 //# opt: O0,O2
 // A virtual function is gone: old code still calls it by its slot.
 #include <cstdio>

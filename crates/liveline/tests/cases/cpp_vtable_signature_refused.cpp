@@ -1,4 +1,4 @@
-//# refused: the vtable of struct Shape changed: slot 0 was Shape::area(int) const and is Shape::area(double) const
+//# refused: struct Shape: slot 0 of its vtable was Shape::area(int) const and is Shape::area(double) const
 //# opt: O0,O2
 // A virtual function takes another type: old code calls it as it knew it.
 #include <cstdio>
