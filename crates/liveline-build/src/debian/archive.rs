@@ -99,8 +99,8 @@ impl Archive {
 
     /// The source package, downloaded into `into`; gives its .dsc file.
     pub fn source(&self, package: &str, version: &str, into: &Path) -> Result<PathBuf> {
-        if let Ok(file) = only(into, ".dsc") {
-            return Ok(file);
+        if let Some(dsc) = kept_source(into) {
+            return Ok(dsc);
         }
         fs::create_dir_all(into).tried(format!("make {}", into.display()))?;
         self.apt(into, "apt-get")
@@ -155,15 +155,6 @@ impl Archive {
         newest.ok_or_else(|| DebianError::Failed(format!("the archive has no source of {package}")))
     }
 
-    /// One field of a source package's record.
-    pub(super) fn source_field(&self, package: &str, version: &str, field: &str) -> Result<Option<String>> {
-        let line = format!("showsrc --only-source {package}");
-        let text = self.apt(&self.folder, "apt-cache").words(&line).output()?;
-        let wanted = format!("Version: {version}");
-        let record = text.split("\n\n").find(|record| record.lines().any(|line| line == wanted));
-        Ok(record.and_then(|record| self::field(record, field)))
-    }
-
     /// One field of a binary package's record.
     pub(super) fn binary_field(&self, package: &str, version: &str, field: &str) -> Result<Option<String>> {
         let line = format!("show --no-all-versions {package}={version}");
@@ -177,7 +168,10 @@ impl Archive {
     }
 
     fn apt(&self, folder: &Path, program: &str) -> Quiet {
-        self.options().into_iter().fold(Quiet::new(folder, program), Quiet::unsaid)
+        let apt = self.options().into_iter().fold(Quiet::new(folder, program), Quiet::unsaid);
+        // Without its own it reads all lists again for each question.
+        let own = |name: &str| format!("-oDir::Cache::{name}={}/{name}.bin", self.folder.display());
+        apt.unsaid(own("pkgcache")).unsaid(own("srcpkgcache"))
     }
 }
 
@@ -195,6 +189,25 @@ impl Row {
         let (package, version, place) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Row { package: package.into(), version: version.into(), source: place.ends_with("Sources") })
     }
+}
+
+/// The .dsc file of a source package that was downloaded wholly.
+pub(super) fn kept_source(folder: &Path) -> Option<PathBuf> {
+    let dsc = only(folder, ".dsc").ok()?;
+    let files = source_field(&dsc, "Files").ok()??;
+    // Sum, size and name of each.
+    let words: Vec<&str> = files.split_whitespace().collect();
+    let whole = words.chunks(3).all(|file| match file {
+        [_, size, name] => fs::metadata(folder.join(name)).is_ok_and(|m| size.parse() == Ok(m.len())),
+        _ => false,
+    });
+    (whole && !words.is_empty()).then_some(dsc)
+}
+
+/// One field of a .dsc file.
+pub(super) fn source_field(dsc: &Path, name: &str) -> Result<Option<String>> {
+    let text = fs::read_to_string(dsc).tried(format!("read {}", dsc.display()))?;
+    Ok(field(&text, name))
 }
 
 /// A field of a record, its continuation lines joined by spaces.
@@ -248,6 +261,24 @@ fn sources(codename: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_that_was_downloaded_in_part_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        assert_eq!(kept_source(folder.path()), None);
+        fs::write(
+            file("x.dsc"),
+            "Format: 3.0 (quilt)\nFiles:\n 0cc1 4 x.orig.tar.gz\n 92eb 2 x.debian.tar.xz\n",
+        )
+        .unwrap();
+        fs::write(file("x.orig.tar.gz"), "four").unwrap();
+        assert_eq!(kept_source(folder.path()), None);
+        fs::write(file("x.debian.tar.xz"), "2").unwrap();
+        assert_eq!(kept_source(folder.path()), None);
+        fs::write(file("x.debian.tar.xz"), "22").unwrap();
+        assert_eq!(kept_source(folder.path()), Some(file("x.dsc")));
+    }
 
     #[test]
     fn rows_and_records_are_read() {

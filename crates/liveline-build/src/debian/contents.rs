@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 
 use super::Archive;
+use super::archive::source_field;
 use super::error::{DebianError, Result, Tried};
 use super::proof::Proof;
 
@@ -53,21 +54,22 @@ pub(super) struct Changes {
     pub(super) beyond: Vec<Beyond>,
 }
 
-/// Fetches and unpacks the binary packages of both versions.
+/// Fetches and unpacks the binary packages of both versions of the source package in `dsc`.
 pub(super) fn fetch(
     archive: &Archive,
-    source: &str,
-    old: &str,
-    new: &str,
+    dsc: &Path,
+    (source, old, new): (&str, &str, &str),
 ) -> Result<(Vec<Package>, Vec<String>)> {
-    let names = archive.source_field(source, old, "Binary")?.unwrap_or_default();
+    let names = source_field(dsc, "Binary")?.unwrap_or_default();
     let (mut packages, mut notes) = (Vec::new(), Vec::new());
     for name in names.split([',', ' ']).filter(|name| !name.is_empty()) {
         let there = archive.binaries(name)?;
+        let folder = |version: &str| archive.kept(source).join(format!("stock-{name}-{version}"));
         // A package that was built again without a change of its sources has a version of its own.
         let of = |version: &str| {
             let again = format!("{version}+b");
-            there.iter().find(|v| *v == version || v.starts_with(&again)).cloned()
+            let kept = folder(version).join("done").exists().then(|| version.to_owned());
+            kept.or_else(|| there.iter().find(|v| *v == version || v.starts_with(&again)).cloned())
         };
         let (Some(before), Some(after)) = (of(old), of(new)) else {
             // Not for this architecture, perhaps, or not in this version.
@@ -77,7 +79,7 @@ pub(super) fn fetch(
             continue;
         };
         let unpack = |version: &str| -> Result<PathBuf> {
-            let into = archive.kept(source).join(format!("stock-{name}-{version}"));
+            let into = folder(version);
             archive.binary(name, version, &into)?;
             Ok(into)
         };

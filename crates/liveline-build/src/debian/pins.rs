@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Archive;
-use super::archive::installed;
+use super::archive::{installed, source_field};
 use super::error::Result;
 use super::proof::strings;
 use super::rebuild::upstream;
@@ -22,7 +22,12 @@ pub(super) struct Pins {
 }
 
 /// Looks for the versions of build-dependencies that the archive has several of in the strings of `stock`.
-pub(super) fn pins(archive: &Archive, source: &str, version: &str, stock: &[&Path]) -> Result<Pins> {
+pub(super) fn pins(
+    archive: &Archive,
+    dsc: &Path,
+    (source, version): (&str, &str),
+    stock: &[&Path],
+) -> Result<Pins> {
     let mut pins = Pins::default();
     let mut texts = Vec::new();
     for file in stock {
@@ -33,7 +38,7 @@ pub(super) fn pins(archive: &Archive, source: &str, version: &str, stock: &[&Pat
     if let Some(place) = &pins.place {
         pins.notes.push(format!("built at /build/{place}: told by the stock binary's strings"));
     }
-    for dependency in build_dependencies(archive, source, version)? {
+    for dependency in build_dependencies(dsc)? {
         let versions = archive.binaries(&dependency)?;
         let own = installed(&dependency);
         let others = versions.iter().filter(|v| own.as_ref().is_some_and(|own| own != *v)).count();
@@ -76,10 +81,10 @@ fn place(text: &[u8], tree: &str) -> Option<String> {
     })
 }
 
-fn build_dependencies(archive: &Archive, source: &str, version: &str) -> Result<Vec<String>> {
+fn build_dependencies(dsc: &Path) -> Result<Vec<String>> {
     let mut out: Vec<String> = Vec::new();
     for field in ["Build-Depends", "Build-Depends-Arch"] {
-        let text = archive.source_field(source, version, field)?.unwrap_or_default();
+        let text = source_field(dsc, field)?.unwrap_or_default();
         for need in text.split(',').filter(|need| !need.contains("!nocheck")) {
             let word = need.split('|').next().and_then(|first| first.split_whitespace().next());
             let name = bare(word.unwrap_or_default());

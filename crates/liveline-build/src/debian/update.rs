@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use liveline_diff::Report;
 use liveline_patch::Requirement;
 
-use super::archive::newer;
+use super::archive::{kept_source, newer};
 use super::contents::{self, Beyond, ChangedProgram, Changes};
 use super::error::{DebianError, Result, Tried};
 use super::pins::{Pins, pins};
@@ -74,9 +74,11 @@ pub struct Patched {
 /// Rebuilds both versions of a package and compares them. Nothing is written to the system.
 pub fn update(request: &Request, archive: &Archive) -> Result<Update> {
     let (source, old, new) = (&*request.source, &*request.old, &*request.new);
+    let folder = |version: &str| archive.kept(source).join(format!("source-{version}"));
     let there = archive.sources(source)?;
     for version in [old, new] {
-        if !there.iter().any(|own| own == version) {
+        // What was fetched before is good, even if the archive has moved on since.
+        if kept_source(&folder(version)).is_none() && !there.iter().any(|own| own == version) {
             return Err(DebianError::NoSource { package: source.into(), version: version.into(), there });
         }
     }
@@ -85,18 +87,16 @@ pub fn update(request: &Request, archive: &Archive) -> Result<Update> {
     }
     let _lock = lock(&archive.kept(source))?;
     archive.say(&format!("fetching the packages of {source} {old} and {new}"));
-    let (packages, notes) = contents::fetch(archive, source, old, new)?;
+    let dsc = archive.source(source, old, &folder(old))?;
+    let before = patches(&dsc)?;
+    let after = patches(&archive.source(source, new, &folder(new))?)?;
+    let patches = after.into_iter().filter(|patch| !before.contains(patch)).collect();
+    let (packages, notes) = contents::fetch(archive, &dsc, (source, old, new))?;
     let Changes { programs, same, beyond } = contents::compare(&packages)?;
-    let series = |version: &str| -> Result<Vec<String>> {
-        let folder = archive.kept(source).join(format!("source-{version}"));
-        patches(&archive.source(source, version, &folder)?)
-    };
-    let before = series(old)?;
-    let patches = series(new)?.into_iter().filter(|patch| !before.contains(patch)).collect();
     let mut update = Update { programs: Vec::new(), same, beyond, patches, notes };
     let wanted = wanted(request, &programs, &update.same)?;
     if !wanted.is_empty() {
-        build(request, archive, &programs, &wanted, &mut update)?;
+        build(request, archive, &dsc, (&programs, &wanted), &mut update)?;
     }
     Ok(update)
 }
@@ -136,13 +136,14 @@ fn wanted(request: &Request, programs: &[ChangedProgram], same: &[PathBuf]) -> R
 fn build(
     request: &Request,
     archive: &Archive,
-    programs: &[ChangedProgram],
-    wanted: &[usize],
+    dsc: &Path,
+    (programs, wanted): (&[ChangedProgram], &[usize]),
     update: &mut Update,
 ) -> Result<()> {
     archive.install(&["dpkg-dev", "patch"])?;
     let stock: Vec<&Path> = programs.iter().map(|program| &*program.old).collect();
-    let Pins { packages, place, notes, unknown } = pins(archive, &request.source, &request.old, &stock)?;
+    let Pins { packages, place, notes, unknown } =
+        pins(archive, dsc, (&request.source, &request.old), &stock)?;
     for note in &notes {
         archive.say(note);
     }
