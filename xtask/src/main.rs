@@ -7,6 +7,7 @@ mod expat;
 mod memcached;
 mod nginx;
 mod openssl;
+mod package;
 mod poppler;
 mod redis;
 mod shell;
@@ -52,6 +53,8 @@ enum Task {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Program {
+    /// Any package of Debian's, by `liveline build --debian`: shown on memcached and redis.
+    Debian,
     /// Debian's expat, inside a running Python.
     Expat,
     /// Debian's memcached.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Real { program, times, json } => {
             let real = match program {
+                Program::Debian => package::real,
                 Program::Expat => expat::real,
                 Program::Memcached => memcached::real,
                 Program::Nginx => nginx::real,

@@ -170,13 +170,41 @@ impl Update<'_> {
         start: impl FnOnce(&Path) -> Result<Started>,
     ) -> Result<TrialReport> {
         let folder = tempfile::tempdir().tried("make a temporary folder")?;
-        let patch = folder.path().join("patch.llp");
-        let diff = self.make(tool, &patch, words)?;
+        let file = folder.path().join("patch.llp");
+        let diff = self.make(tool, &file, words)?;
+        let functions = diff.verdicts.iter().filter(|v| v.verdict == "changed").count();
+        PatchFile { trial: self.name, patch: self.patch, file: &file, functions }
+            .run(tool, times, words, start)
+    }
+}
+
+/// A patch that has been made.
+pub(crate) struct PatchFile<'a> {
+    /// Name of the trial.
+    pub(crate) trial: &'a str,
+    /// Name of the patch.
+    pub(crate) patch: &'a str,
+    /// Where it is.
+    pub(crate) file: &'a Path,
+    /// How many functions it changes.
+    pub(crate) functions: usize,
+}
+
+impl PatchFile<'_> {
+    /// Puts `service` under the load of `clients`, and updates it and takes that back, `times` times.
+    pub(crate) fn run(
+        &self,
+        tool: &Tool,
+        times: usize,
+        words: Words,
+        start: impl FnOnce(&Path) -> Result<Started>,
+    ) -> Result<TrialReport> {
+        let folder = tempfile::tempdir().tried("make a temporary folder")?;
         let (mut service, clients) = start(folder.path())?;
         let load = Load::start(clients, None);
         let mut run = Run::default();
         let mut scene =
-            Scene { tool, patch: &patch, name: self.patch, service: service.as_mut(), load: &load, words };
+            Scene { tool, patch: self.file, name: self.patch, service: service.as_mut(), load: &load, words };
         let mut stopped_early =
             (0..times).try_for_each(|i| run.round(i, &mut scene)).err().map(|failure| failure.to_string());
         let recording = load.finish();
@@ -203,10 +231,10 @@ impl Update<'_> {
         let mut took: Vec<_> = run.applied.iter().flatten().filter_map(|o| o.apply_ms).collect();
         took.sort_by(f64::total_cmp);
         Ok(TrialReport {
-            name: self.name.into(),
+            name: self.trial.into(),
             times,
             processes: run.applied.iter().map(Vec::len).max().unwrap_or(0),
-            functions_changed: diff.verdicts.iter().filter(|v| v.verdict == "changed").count(),
+            functions_changed: self.functions,
             applied: run.applied.iter().filter(|all| done(all, "applied")).count(),
             reverted: run.reverted.iter().filter(|all| done(all, "reverted")).count(),
             requests: recording.samples.len(),

@@ -82,6 +82,57 @@ pub struct Diff {
     pub command_ms: f64,
 }
 
+/// A Debian package and its update.
+#[derive(Clone, Copy, Debug)]
+pub struct PackageRequest<'a> {
+    /// Source package.
+    pub source: &'a str,
+    /// The version that runs.
+    pub old: &'a str,
+    /// The newer version.
+    pub new: &'a str,
+    /// Only this program or library.
+    pub program: Option<&'a Path>,
+    /// The folder for the patches.
+    pub output: &'a Path,
+}
+
+/// What came of a Debian package.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Package {
+    /// Programs and libraries that changed.
+    pub programs: Vec<PackageProgram>,
+    /// Patches of the source package that only the newer version has.
+    pub patches: Vec<String>,
+    /// What was said meanwhile.
+    #[serde(skip)]
+    pub said: String,
+}
+
+/// A program or library of a package, and its patch.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PackageProgram {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Name of the patch.
+    pub name: String,
+    /// The patch, if there is one.
+    #[serde(default)]
+    pub patch: Option<PathBuf>,
+    /// Functions that it replaces.
+    #[serde(default)]
+    pub functions: Vec<String>,
+    /// How the rebuilt program was proved to be the stock one.
+    pub proof: Option<PackageProof>,
+}
+
+/// By what a rebuilt program is known to be the stock one.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PackageProof {
+    /// It has the same build-id.
+    pub same_build_id: bool,
+}
+
 /// Which processes a command works on.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'a> {
@@ -183,6 +234,29 @@ impl Tool {
         let value = ran.json()?;
         let verdicts = value.get("verdicts").and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(Diff { made, verdicts: verdicts.iter().map(verdict_line).collect(), command_ms: ran.took_ms })
+    }
+
+    /// Makes the patches of a Debian package's update.
+    ///
+    /// # Errors
+    /// [`ToolError`] if the command fails; that no program changed, or one was refused, is no failure.
+    pub fn package(&self, request: &PackageRequest<'_>) -> Result<(Made, Package), ToolError> {
+        let mut arguments: Vec<OsString> = vec!["build".into(), "--debian".into()];
+        arguments.extend([request.source, request.old, request.new].map(OsString::from));
+        if let Some(program) = request.program {
+            arguments.extend(["--program".into(), program.into()]);
+        }
+        arguments.extend(["-o".into(), request.output.into(), "--json".into()]);
+        let ran = self.run(&arguments)?;
+        let made = match ran.code {
+            Some(0) => Made::Patch,
+            Some(NO_CHANGE) => Made::Nothing,
+            Some(REFUSED) if ran.json().is_ok() => Made::Refused,
+            _ => return Err(ran.failed()),
+        };
+        let package: Package =
+            serde_json::from_value(ran.json()?).map_err(|error| ran.unexpected(&error.to_string()))?;
+        Ok((made, Package { said: ran.err, ..package }))
     }
 
     /// Installs a patch in one process.

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod service;
 
 pub(crate) use build::build;
+pub(crate) use service::start;
 
 use liveline_demo::Words;
 use serde::Serialize;

@@ -33,7 +33,7 @@ struct Redis {
 }
 
 /// Starts server and replica, and connects the load.
-pub(super) fn start(program: &Path, folder: &Path, words: Words) -> Result<Started> {
+pub(crate) fn start(program: &Path, folder: &Path, words: Words) -> Result<Started> {
     // The file is the server only under this name.
     let named = folder.join("redis-server");
     std::fs::copy(program, &named).tried("copy the server under its name")?;
