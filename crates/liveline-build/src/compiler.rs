@@ -21,6 +21,12 @@ pub(crate) fn comments(bytes: &[u8]) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether a program has no symbols but those of the dynamic linker.
+pub(crate) fn is_stripped(path: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(path) else { return false };
+    object::File::parse(&*bytes).is_ok_and(|file| file.section_by_name(".symtab").is_none())
+}
+
 /// Refuses a build by compilers that none of the running program was made by. A program that names none passes: the
 /// comparison of its code decides.
 pub(crate) fn check(running: &Path, built: &BTreeSet<String>) -> Result<(), BuildError> {

@@ -10,11 +10,13 @@ mod cargo;
 mod command;
 mod compiler;
 pub mod debian;
+pub(crate) mod describe;
 mod explain;
 mod fix;
 mod identity;
 mod record;
 mod run;
+mod rustc;
 mod shim;
 mod side;
 mod stage;
@@ -305,18 +307,25 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         };
     let again = stage::counterpart(&plan, &old, link, &new)?;
     let after = stage::stage(&plan, &new, again, &work.path().join("objects-new"))?;
-    progress(Progress::Comparing);
-    let report = liveline_diff::diff(&liveline_diff::Request {
+    let described = plan.describe((&old, link), (&new, again), &identity, work.path(), progress)?;
+    let twin = plan.in_copy(&link.output, &old.tree).filter(|_| request.cargo);
+    let request = &liveline_diff::Request {
         old: before.objects,
         new: after.objects,
         target: request.running.clone(),
-        debug: request.debug.clone(),
+        // cargo strips last: what it stripped is what the old side has.
+        debug: request.debug.clone().or(twin.filter(|_| compiler::is_stripped(&request.running))),
         name: request.name.clone(),
         version: request.version.clone(),
         requires: request.requires.clone(),
         assume: request.assume.clone(),
         no_types: request.no_types,
-    })?;
+    };
+    progress(Progress::Comparing);
+    let report = match &described {
+        Some(described) => liveline_diff::diff_described(request, described),
+        None => liveline_diff::diff(request),
+    }?;
     Ok(Made {
         report,
         touched: explain::touched(&plan, &old, &new, &touched),

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The folder shims write to, as an environment variable.
 pub(crate) const RECORD: &str = "LIVELINE_BUILD_RECORD";
 
+/// What a record holds and how it was made: another one means that kept sides are not used.
+pub(crate) const FORMAT: &[u8] = b"2";
+
 /// One compilation or link that succeeded. Paths are absolute, as the build saw them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
@@ -28,6 +31,18 @@ pub(crate) struct Compile {
     pub(crate) hash: String,
     /// Every file it read, as far as it told; none if it could not be asked.
     pub(crate) depends: Option<Vec<OsString>>,
+    /// How to do it again, for a crate that was compiled without the debug information that types are read from.
+    pub(crate) again: Option<Again>,
+}
+
+/// A compilation that can be done again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Again {
+    /// Where it was run.
+    pub(crate) folder: OsString,
+    /// The compiler's words, without those that say what is written where.
+    pub(crate) words: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
 }
 
 /// A linker that wrote a program, a library or a relocatable object.

@@ -177,7 +177,7 @@ pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
     fs::create_dir_all(folder).map_err(failed)?;
     let own = std::env::current_exe().map_err(failed)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut names: Vec<OsString> = Vec::new();
+    let mut names: Vec<OsString> = vec![shim::DESCRIBE.into()];
     for place in std::env::split_paths(&path) {
         let Ok(entries) = fs::read_dir(&place) else { continue };
         for entry in entries.flatten() {

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode, ExitStatus};
 
 use crate::command::{Command, Task, expand, prerequisites};
-use crate::record::{self, Compile, Event, Input, Link, RECORD};
+use crate::describe;
+use crate::record::{self, Again, Compile, Event, Input, Link, RECORD};
+use crate::rustc;
 
 /// The folders a driver would have searched for its linker.
 const PREFIXES: &str = "LIVELINE_BUILD_PREFIXES";
@@ -25,6 +27,8 @@ pub(crate) const MAP: &str = "LIVELINE_BUILD_MAP";
 
 /// The rustc that the user asked for, if not that of PATH.
 pub(crate) const RUSTC: &str = "LIVELINE_BUILD_RUSTC";
+/// The name under which crates are compiled again for their debug information.
+pub(crate) const DESCRIBE: &str = "liveline-describe";
 /// The mount namespace in which the copy lies at the tree's path.
 const ROOM: &str = "LIVELINE_BUILD_ROOM";
 
@@ -61,6 +65,7 @@ pub fn run() -> Option<ExitCode> {
     let words: Vec<OsString> = words.collect();
     let shim = Shim { record, folder: env::current_dir().unwrap_or_default(), name };
     let done = match &*shim.name {
+        DESCRIBE => describe::compile_list(Path::new(words.first()?)),
         _ if !is_tool(&shim.name) => return None,
         "rustc" => shim.real_rustc().and_then(|real| shim.rustc(real, &words)),
         name if LINKERS.iter().any(|linker| name.ends_with(linker)) => shim.link(&words),
@@ -164,16 +169,16 @@ impl Shim {
             && let Some(output) = command.object()
         {
             let depends = depends.and_then(|file| fs::read(self.absolute(file)).ok());
-            self.note_compile(&real, &output, depends.map(|text| prerequisites(&text)));
+            self.note_compile(&real, &output, depends.map(|text| prerequisites(&text)), None);
         }
         Ok(status)
     }
 
-    fn note_compile(&self, real: &Path, output: &Path, depends: Option<Vec<OsString>>) {
+    fn note_compile(&self, real: &Path, output: &Path, depends: Option<Vec<OsString>>, again: Option<Again>) {
         let output = self.absolute(output);
         let Ok(hash) = record::hash(&output) else { return };
         let depends = depends.map(|files| files.iter().map(|file| self.absolute(file).into()).collect());
-        let event = Compile { compiler: real.into(), output: output.into(), hash, depends };
+        let event = Compile { compiler: real.into(), output: output.into(), hash, depends, again };
         self.note(&Event::Compile(event));
     }
 
@@ -194,8 +199,9 @@ impl Shim {
         if !compiles || asks {
             return Err(process.exec());
         }
-        // The last one counts. Neither changes code, nor the hashes in symbols.
-        process.args(["-C", "debuginfo=2", "-C", "strip=none"]);
+        // The last one counts, and changes nothing but what the linker leaves out. Debug information does change code:
+        // where types are needed, what matters is compiled again for them.
+        process.args(["-C", "strip=none"]);
         let status = process.status()?;
         let value = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
         if status.success()
@@ -207,7 +213,12 @@ impl Shim {
             base.push(".d");
             let file = self.absolute(Path::new(folder).join(base));
             if let Ok(text) = fs::read(&file) {
-                self.note_compile(&real, &file, Some(prerequisites(&text)));
+                let again = (!rustc::tells_types(words)).then(|| Again {
+                    folder: self.folder.clone().into(),
+                    words: rustc::without_outputs(words),
+                    environment: env::vars_os().collect(),
+                });
+                self.note_compile(&real, &file, Some(prerequisites(&text)), again);
             }
         }
         Ok(status)

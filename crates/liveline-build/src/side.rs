@@ -7,12 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use liveline_diff::Described;
+
 use crate::fix::{self, Change};
 use crate::identity::{self, Identity, Trees};
 use crate::record::{self, Compile, Event, Link};
 use crate::run::{Run, make_shims, side_files};
 use crate::tree::{self, Manifest};
-use crate::{BuildError, Progress};
+use crate::{BuildError, Progress, describe, shim};
 
 /// What both sides share.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Where a build puts what it makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Products {
     /// Among the sources, as make does.
     Mixed,
@@ -183,6 +185,34 @@ impl Plan<'_> {
         Ok(Side { events: read(&record)?, tree, record, log, cached: false, manifest: Manifest::new() })
     }
 
+    /// Compiles crates that differ for their debug information, where they have none.
+    pub(crate) fn describe(
+        &self,
+        (old, before): (&Side, &Link),
+        (new, after): (&Side, &Link),
+        identity: &Identity,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Described>, BuildError> {
+        let into = Described { old: folder.join("types-old"), new: folder.join("types-new") };
+        let Some([of_old, of_new]) = describe::wanted((old, before), (new, after), (&into.old, &into.new))
+        else {
+            return Ok(None);
+        };
+        for (side, work, overlays, name) in
+            [(old, of_old, &[][..], "old"), (new, of_new, &identity.overlays, "new")]
+        {
+            let list = folder.join(format!("types-{name}.json"));
+            describe::write(&list, &work)?;
+            let command = [self.cache.join("shims").join(shim::DESCRIBE).into(), list.into()];
+            let plan = Plan { command: &command, products: self.products.clone(), ..*self };
+            let (record, log) =
+                (folder.join(format!("types-{name}")), folder.join(format!("types-{name}.log")));
+            plan.run((&side.tree, overlays), &record, &log, name, &old.manifest, progress)?;
+        }
+        Ok(Some(into))
+    }
+
     fn keep_identity(
         &self,
         old: &Side,
@@ -322,6 +352,7 @@ impl Plan<'_> {
             hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         };
         add(env!("CARGO_PKG_VERSION").as_bytes());
+        add(record::FORMAT);
         for place in [Some(self.place), Some(self.folder), self.products.outside()] {
             add(place.unwrap_or(Path::new("")).as_os_str().as_bytes());
         }

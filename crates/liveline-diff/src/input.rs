@@ -13,6 +13,8 @@ use crate::{DiffError, rust};
 pub(crate) struct Build {
     files: Vec<Vec<u8>>,
     members: Vec<Member>,
+    /// By crate: an object with its debug information.
+    described: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Paired<'d> {
     pub(crate) name: &'d str,
     pub(crate) old: Option<&'d [u8]>,
     pub(crate) new: Option<&'d [u8]>,
+    /// The objects compiled for their debug information.
+    pub(crate) described: [Option<&'d [u8]>; 2],
 }
 
 impl Build {
@@ -54,6 +58,18 @@ impl Build {
         }
         build.join_crates();
         Ok(build)
+    }
+
+    /// Takes the debug information of crates from the objects of a folder.
+    pub(crate) fn describe(&mut self, folder: &Path) -> Result<(), DiffError> {
+        let mut found = Vec::new();
+        walk(folder, &mut found, 0)?;
+        for path in found {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = fs::read(&path).map_err(|source| DiffError::Read { path, source })?;
+            self.described.insert(name, bytes);
+        }
+        Ok(())
     }
 
     /// Makes one object of the objects of each Rust crate.
@@ -134,11 +150,16 @@ impl Build {
         let mut all: BTreeMap<&str, Paired<'d>> = BTreeMap::new();
         let label = |key: &'d str| if key.is_empty() { single } else { key };
         for (key, bytes) in old.objects() {
-            all.insert(key, Paired { name: label(key), old: Some(bytes), new: None });
+            let described =
+                [rust::crate_of_object(key).and_then(|name| Some(&**old.described.get(name)?)), None];
+            all.insert(key, Paired { name: label(key), old: Some(bytes), new: None, described });
         }
         for (key, bytes) in new.objects() {
-            let entry = all.entry(key).or_insert(Paired { name: label(key), old: None, new: None });
+            let none = Paired { name: label(key), old: None, new: None, described: [None; 2] };
+            let entry = all.entry(key).or_insert(none);
             entry.new = Some(bytes);
+            entry.described[1] =
+                rust::crate_of_object(key).and_then(|name| Some(&**new.described.get(name)?));
         }
         pair_renamed(&mut all);
         all.into_values().collect()
@@ -163,6 +184,7 @@ fn pair_renamed<'d>(all: &mut BTreeMap<&'d str, Paired<'d>>) {
             && let Some(paired) = all.get_mut(old)
         {
             paired.new = after.new;
+            paired.described[1] = after.described[1];
         }
     }
 }

@@ -31,7 +31,8 @@ use std::path::PathBuf;
 use liveline_elf::module::ModuleError;
 use liveline_patch::{Patch, Requirement, Verdict};
 
-pub use report::diff;
+pub use report::{diff, diff_described};
+pub use rust::crate_of_object;
 pub use types::TypeChange;
 
 /// What to make a patch from.
@@ -55,6 +56,16 @@ pub struct Request {
     pub assume: Vec<String>,
     /// Accept objects whose types cannot be compared because they have no debug information.
     pub no_types: bool,
+}
+
+/// Debug information of Rust crates, for objects that were compiled without: folders with a `CRATE.o` each, compiled of
+/// the same sources for that alone. `CRATE` is what [`crate_of_object`] says of a linked object.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Of the running build.
+    pub old: PathBuf,
+    /// Of the new build.
+    pub new: PathBuf,
 }
 
 /// What came of a comparison.

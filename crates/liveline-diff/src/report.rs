@@ -20,14 +20,27 @@ use crate::program::Program;
 use crate::prove::Identities;
 use crate::types::{self, Checked};
 use crate::unit::{Kind, Unit};
-use crate::{DiffError, Report, Request, entry, initializers, rust, unwind};
+use crate::{Described, DiffError, Report, Request, entry, initializers, rust, unwind};
 
 /// Makes a patch from two builds, or says why there is none.
 ///
 /// Errors are inputs that cannot be read or compared at all; what cannot be carried by a patch is a verdict.
 pub fn diff(request: &Request) -> Result<Report, DiffError> {
-    let old = Build::read(&request.old)?;
-    let new = Build::read(&request.new)?;
+    compare_builds(request, None)
+}
+
+/// As [`diff`], with the debug information of crates in objects of their own.
+pub fn diff_described(request: &Request, described: &Described) -> Result<Report, DiffError> {
+    compare_builds(request, Some(described))
+}
+
+fn compare_builds(request: &Request, described: Option<&Described>) -> Result<Report, DiffError> {
+    let mut old = Build::read(&request.old)?;
+    let mut new = Build::read(&request.new)?;
+    if let Some(folders) = described {
+        old.describe(&folders.old)?;
+        new.describe(&folders.new)?;
+    }
     let read = |path: &Path| fs::read(path).map_err(|source| DiffError::Read { path: path.into(), source });
     let data = read(&request.target)?;
     let debug = request.debug.as_ref().map(|path| read(path).map(|data| (path, data))).transpose()?;
@@ -78,19 +91,20 @@ fn read_pairs<'d>(inputs: &[Paired<'d>], program: &Program) -> Result<Vec<Pair<'
 }
 
 fn read_pair<'d>(input: Paired<'d>, program: &Program) -> Result<Pair<'d>, DiffError> {
-    let read = |data: Option<&'d [u8]>| data.map(|data| Unit::read(input.name, data)).transpose();
-    let old = read(input.old)?.map(Arc::new);
+    let [before, after] = input.described;
+    let read = |data, described| Unit::read_described(input.name, data, described);
+    let old = input.old.map(|data| read(data, before)).transpose()?.map(Arc::new);
     let (new, comparison) = match (&old, input.new) {
         (Some(old), Some(data)) if input.old == Some(data) => {
             (Some(Arc::clone(old)), Comparison::identical(old.pieces.len()))
         }
         (Some(old), Some(data)) => {
-            let new = Unit::read(input.name, data)?;
+            let new = read(data, after)?;
             let comparison = compare(old, &new);
             (Some(Arc::new(new)), comparison)
         }
         (None, Some(data)) => {
-            let new = Unit::read(input.name, data)?;
+            let new = read(data, after)?;
             let fresh = Comparison { old_of: vec![None; new.pieces.len()], ..Comparison::default() };
             (Some(Arc::new(new)), fresh)
         }

@@ -27,9 +27,25 @@ pub struct Types {
     places: Vec<(Place, u32)>,
     /// Functions and variables by the name of their symbol.
     named: HashMap<String, Vec<u32>>,
+    /// Another object's.
+    apart: bool,
 }
 
 impl Types {
+    /// Reads the debug information of an object that stands for another one of the same sources: things have the same
+    /// names there, and lie elsewhere.
+    pub fn read_apart<'d>(file: &impl Object<'d>) -> Result<Self, TypesError> {
+        let mut types = Self::read(file)?;
+        types.places.clear();
+        types.apart = true;
+        Ok(types)
+    }
+
+    /// Whether it was read by [`Self::read_apart`].
+    pub fn is_apart(&self) -> bool {
+        self.apart
+    }
+
     /// Reads the debug information of a relocatable object.
     pub fn read<'d>(file: &impl Object<'d>) -> Result<Self, TypesError> {
         let sections = Sections::read(file)?;
@@ -42,6 +58,7 @@ impl Types {
             defined: HashMap::new(),
             places: Vec::new(),
             named: HashMap::new(),
+            apart: false,
         };
         types.index();
         Ok(types)

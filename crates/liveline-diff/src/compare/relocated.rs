@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use gimli::{EndianSlice, LittleEndian, RelocateReader};
+use object::LittleEndian as LE;
+use object::read::elf::ElfFile64;
 use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use crate::unit::Unit;
@@ -43,16 +45,20 @@ impl gimli::read::Relocate for Apply<'_> {
 impl<'d> Relocated<'d> {
     /// Reads a section; empty if there is none.
     pub(crate) fn read(unit: &Unit<'d>, name: &str) -> Self {
-        let Some(section) = unit.file.section_by_name(name) else { return Self::default() };
+        Self::read_from(&unit.file, name)
+    }
+
+    fn read_from(file: &ElfFile64<'d, LE>, name: &str) -> Self {
+        let Some(section) = file.section_by_name(name) else { return Self::default() };
         let data = section.uncompressed_data().unwrap_or_default();
         let mut values = HashMap::new();
         for (offset, relocation) in section.relocations() {
             let object::RelocationTarget::Symbol(index) = relocation.target() else { continue };
-            let Ok(symbol) = unit.file.symbol_by_index(index) else { continue };
+            let Ok(symbol) = file.symbol_by_index(index) else { continue };
             let value = symbol.address().wrapping_add(relocation.addend() as u64);
             // Offsets into other debug sections stay what they are.
             let loaded = symbol.section_index().filter(|index| {
-                let section = unit.file.section_by_index(*index);
+                let section = file.section_by_index(*index);
                 section.is_ok_and(|section| {
                     matches!(section.flags(), object::SectionFlags::Elf { sh_flags, .. }
                         if sh_flags.contains(object::elf::SHF_ALLOC))
@@ -82,7 +88,16 @@ pub(crate) struct Sections<'d> {
 
 impl<'d> Sections<'d> {
     pub(crate) fn read(unit: &Unit<'d>) -> Self {
-        let known = SECTIONS.iter().map(|id| (id.name(), Relocated::read(unit, id.name()))).collect();
+        Self::read_from(&unit.file)
+    }
+
+    /// Those that describe a unit, be it in another object.
+    pub(crate) fn described(unit: &Unit<'d>) -> Self {
+        Self::read_from(unit.debug_file())
+    }
+
+    fn read_from(file: &ElfFile64<'d, LE>) -> Self {
+        let known = SECTIONS.iter().map(|id| (id.name(), Relocated::read_from(file, id.name()))).collect();
         Self { known, none: Relocated::default() }
     }
 

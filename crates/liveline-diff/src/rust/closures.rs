@@ -62,7 +62,7 @@ fn names_closure(symbol: &str) -> bool {
 
 fn read(unit: &Unit) -> Closures {
     let mut out = Closures::default();
-    let sections = Sections::read(unit);
+    let sections = Sections::described(unit);
     let Ok(dwarf) = sections.dwarf() else { return out };
     let mut headers = dwarf.units();
     while let Ok(Some(header)) = headers.next() {

@@ -15,4 +15,5 @@ pub(crate) use merge::merge;
 pub(crate) use mismatch::mismatch;
 pub(crate) use pair::{has_own_name, pair, same_function};
 pub(crate) use symbols::{is_anonymous, is_rust, readable};
+pub use units::crate_of_object;
 pub(crate) use units::{crate_of, without_identity};

@@ -27,6 +27,22 @@ fn is_unit(part: &str) -> bool {
     (20..=26).contains(&part.len()) && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
 }
 
+/// The crate that an object, an archive of its objects, or a member of one is of, with the hash cargo puts behind its
+/// name: `deps/libname-1f2e.rlib`, `libname-1f2e.rlib(name-1f2e.name.3c4d-cgu.0.rcgu.o)`.
+pub fn crate_of_object(path: &str) -> Option<&str> {
+    let inner = match path.strip_suffix(')').and_then(|path| path.rsplit_once('(')) {
+        Some((_, member)) => member,
+        None => path.rsplit_once('/').map_or(path, |(_, name)| name),
+    };
+    let inner = inner
+        .strip_suffix(".rlib.a")
+        .or_else(|| inner.strip_suffix(".rlib"))
+        .map_or(inner, |name| name.strip_prefix("lib").unwrap_or(name));
+    let whole = crate_of(inner).unwrap_or(inner);
+    // With link-time optimisation: the program, and the crate in it.
+    whole.rsplit('.').next().filter(|name| !name.is_empty())
+}
+
 /// A path without the hashes that cargo puts behind the names of crates: `libname-0123456789abcdef.rlib`.
 pub(crate) fn without_identity(path: &str) -> String {
     let mut parts = path.split('-');
@@ -56,6 +72,21 @@ mod tests {
             "d/liba-b.rlib(a-b)"
         );
         assert_eq!(without_identity("a-6fe9cbf6301766"), "a-6fe9cbf6301766");
+    }
+
+    #[test]
+    fn crates_of_objects() {
+        let found =
+            ["d/libab-6fe9cbf63017663e.rlib.a", "d/libab-6fe9cbf63017663e.rlib.a(ab-6fe9cbf63017663e)"];
+        for path in found {
+            assert_eq!(crate_of_object(path), Some("ab-6fe9cbf63017663e"), "{path}");
+        }
+        assert_eq!(crate_of_object("d/libab-12.rlib"), Some("ab-12"));
+        assert_eq!(crate_of_object("d/ab-12.ab.4c326391e5c9970c-cgu.0.rcgu.o"), Some("ab-12"));
+        assert_eq!(crate_of_object("d/ab-12.053iq6hrsywihei43b1ea1wub.0znt3jv.rcgu.o"), Some("ab-12"));
+        assert_eq!(crate_of_object("d/bin-12.ab-34.ab.4c326391e5c9970c-cgu.0.rcgu.o"), Some("ab-34"));
+        assert_eq!(crate_of_object("d/bin-12.ab-34"), Some("ab-34"));
+        assert_eq!(crate_of_object("d/plugin"), Some("plugin"));
     }
 
     #[test]

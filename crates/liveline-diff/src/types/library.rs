@@ -47,7 +47,11 @@ impl<'c, 'd> Library<'c, 'd> {
             if !unit.debug {
                 return Err(format!("the {which} object has no debug information; compile with -g"));
             }
-            Types::read(&unit.file).map_err(|error| format!("the {which} object: {error}"))
+            let types = match &unit.described {
+                Some(file) => Types::read_apart(file),
+                None => Types::read(&unit.file),
+            };
+            types.map_err(|error| format!("the {which} object: {error}"))
         };
         cell.get_or_init(read).as_ref().map_err(String::as_str)
     }
@@ -84,7 +88,7 @@ fn mentions(unit: &Unit, text: &str) -> bool {
     wanted.push(0);
     let finder = memchr::memmem::Finder::new(&wanted);
     [".debug_str", ".debug_info"].into_iter().any(|name| {
-        let section = unit.file.section_by_name(name);
+        let section = unit.debug_file().section_by_name(name);
         let data = section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default();
         finder.find(&data).is_some()
     })

@@ -194,7 +194,13 @@ impl Object<'_, '_> {
         let roots: Vec<(usize, Vec<Root>)> =
             pieces.iter().map(|&piece| (piece, self.roots(new, piece))).collect();
         let all: Vec<Root> = roots.iter().flat_map(|(_, roots)| roots).copied().collect();
-        let reach = new.reach(&all);
+        let mut reach = new.reach(&all);
+        if new.is_apart() {
+            // Other functions are inlined there: what each of them gets at cannot be told. A closure's number may mean
+            // another one, whose code is new then and not given what lives.
+            let closure = |id: &TypeId| new.qualified(*id).is_some_and(|name| name.contains("{closure_env#"));
+            reach.defined.extend(new.all_defined().filter(|id| !closure(id)));
+        }
         let mut changed: Vec<(TypeId, Change)> = Vec::new();
         let mut compare = old.map(|old| (old, Compare::new(old, new)));
         for &id in &reach.defined {
@@ -213,7 +219,7 @@ impl Object<'_, '_> {
                 let reach = new.reach(roots);
                 reach.defined.contains(&id) || reach.declared.contains(&id)
             };
-            let functions = roots.iter().filter(|(_, roots)| gets_at(roots));
+            let functions = roots.iter().filter(|(_, roots)| gets_at(roots) || new.is_apart());
             let functions = functions.map(|(piece, _)| self.name(*piece)).collect();
             self.add(change, functions, out);
         }

@@ -26,6 +26,8 @@ pub(crate) struct Unit<'d> {
     pub(crate) debug: bool,
     /// The object as read, for `.debug_line` and `.eh_frame`.
     pub(crate) file: ElfFile64<'d, LE>,
+    /// Another object of the same sources, compiled for its debug information: there, things lie elsewhere.
+    pub(crate) described: Option<ElfFile64<'d, LE>>,
     /// Where section offsets lie: per section, `(start, end, piece)` by start.
     pub(crate) layout: Vec<Vec<(u64, u64, usize)>>,
 }
@@ -111,6 +113,13 @@ pub(crate) enum To {
     Extern(usize),
     /// A place that could not be told.
     Nowhere,
+}
+
+impl<'d> Unit<'d> {
+    /// Where the types are told, and what things are called.
+    pub(crate) fn debug_file(&self) -> &ElfFile64<'d, LE> {
+        self.described.as_ref().unwrap_or(&self.file)
+    }
 }
 
 impl Reloc {

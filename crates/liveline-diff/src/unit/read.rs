@@ -78,6 +78,21 @@ enum Meaning {
 }
 
 impl<'d> Unit<'d> {
+    /// Takes an object apart that is described by another one.
+    pub(crate) fn read_described(
+        name: &'d str,
+        data: &'d [u8],
+        described: Option<&'d [u8]>,
+    ) -> Result<Self, DiffError> {
+        let mut unit = Self::read(name, data)?;
+        if let Some(data) = described {
+            let file = ElfFile64::<LE>::parse(data);
+            unit.described = Some(file.map_err(|source| DiffError::Object { name: name.into(), source })?);
+            unit.debug = true;
+        }
+        Ok(unit)
+    }
+
     /// Takes an object apart.
     pub(crate) fn read(name: &'d str, data: &'d [u8]) -> Result<Self, DiffError> {
         let malformed = |source| DiffError::Object { name: name.into(), source };
@@ -102,6 +117,7 @@ impl<'d> Unit<'d> {
             debug: sections.debug,
             layout: vec![Vec::new(); sections.count],
             file,
+            described: None,
         };
         let (meanings, mut by_section) = read_symbols(&mut unit, sections.count);
         for symbols in &mut by_section {

@@ -27,6 +27,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build_cargo::dylib_in_a_c_program", dylib),
         trial("build_cargo::build_script_changes", build_script),
         trial("build_cargo::thin_lto", thin_lto),
+        trial("build_cargo::stripped", stripped),
+        trial("build_cargo::line_tables", line_tables),
+        trial("build_cargo::layout_is_refused", layout),
         trial("build_cargo::version_is_raised", version_raised),
         trial("build_cargo::dependency_is_raised", dependency_raised),
         trial("build_cargo::dependency_is_added_refused", dependency_added),
@@ -191,10 +194,14 @@ fn products_elsewhere() -> Outcome {
     project.build(&["--release"])?;
     let [mut before, mut after] = [BTreeMap::new(), BTreeMap::new()];
     listing(&folder, &mut before)?;
-    project.repair(&folder.join("release/stock-server"), &["--release"], BEFORE, AFTER)?;
+    let product = folder.join("release/stock-server");
+    let made = project.make("", &product, &project.fix(&FIX)?, &["--release"])?.expect(exit::DONE)?;
     listing(&folder, &mut after)?;
-    if before.is_empty() || before != after {
-        return Err("the user's products were written".into());
+    project.play(&mut Process::start(&product, &[])?, BEFORE, AFTER).map_err(|e| made.complain(&e))?;
+    let differ = |path: &&PathBuf| before.get(*path) != after.get(*path);
+    let written: Vec<&PathBuf> = after.keys().chain(before.keys()).filter(differ).collect();
+    if before.is_empty() || !written.is_empty() {
+        return Err(format!("the user's products were written: {written:?}"));
     }
     Ok(())
 }
@@ -368,4 +375,36 @@ fn profile_changed() -> Outcome {
         project.fix(&[("Cargo.toml", "[workspace]", "[profile.release]\nopt-level = 1\n\n[workspace]")])?;
     let made = project.make("", &product, &fix, &["--release"])?.expect(exit::REFUSED)?;
     made.says("-C metadata differs")
+}
+
+/// The old side has the symbols that cargo stripped off the program.
+fn stripped() -> Outcome {
+    with_profile("strip = true")
+}
+
+/// Less debug information than types need, and what it changes of the code.
+fn line_tables() -> Outcome {
+    with_profile("debug = 1")
+}
+
+fn with_profile(line: &str) -> Outcome {
+    let project = Project::new()?;
+    let profile = format!("[profile.release]\n{line}\n\n[workspace]");
+    project.edit(&project.tree(), ("Cargo.toml", "[workspace]", &profile))?;
+    project.repair(&project.tree().join("target/release/stock-server"), &["--release"], BEFORE, AFTER)?;
+    Ok(())
+}
+
+/// The program has no debug information; its types are known all the same.
+fn layout() -> Outcome {
+    let project = Project::new()?;
+    project.build(&["--release"])?;
+    let product = project.tree().join("target/release/stock-server");
+    let fix = project.fix(&[
+        ("engine/src/lib.rs", "pub struct Store {", "pub struct Store {\n    total: u64,"),
+        ("engine/src/lib.rs", "*count += 1;", "*count += 1;\n        self.total += *count;"),
+    ])?;
+    let made = project.make("", &product, &fix, &["--release"])?.expect(exit::REFUSED)?;
+    made.says("its layout changed")?;
+    made.says("engine::Store")
 }
