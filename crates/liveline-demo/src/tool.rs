@@ -71,6 +71,23 @@ pub struct DiffRequest<'a> {
     pub output: &'a Path,
 }
 
+/// What to build a patch from.
+#[derive(Clone, Debug)]
+pub struct BuildRequest<'a> {
+    /// Sources of the running program.
+    pub source: &'a Path,
+    /// The fix, a patch file for these sources.
+    pub fix: &'a Path,
+    /// The program as it runs.
+    pub running: &'a Path,
+    /// Name of the patch.
+    pub name: &'a str,
+    /// Where to write the patch.
+    pub output: &'a Path,
+    /// The command that builds, for the shell.
+    pub command: &'a str,
+}
+
 /// What `liveline diff` said.
 #[derive(Clone, Debug, Serialize)]
 pub struct Diff {
@@ -223,7 +240,27 @@ impl Tool {
         }
         option("-o", request.output.into());
         arguments.push("--json".into());
-        let ran = self.run(&arguments)?;
+        self.made(&arguments)
+    }
+
+    /// Makes a patch from sources and a fix.
+    ///
+    /// # Errors
+    /// As [`Tool::diff`].
+    pub fn build(&self, request: &BuildRequest<'_>) -> Result<Diff, ToolError> {
+        let mut arguments: Vec<OsString> = vec!["build".into()];
+        let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        option("--source", request.source.into());
+        option("--fix", request.fix.into());
+        option("--running", request.running.into());
+        option("--name", request.name.into());
+        option("-o", request.output.into());
+        arguments.extend(["--json".into(), "--".into(), "sh".into(), "-c".into(), request.command.into()]);
+        self.made(&arguments)
+    }
+
+    fn made(&self, arguments: &[OsString]) -> Result<Diff, ToolError> {
+        let ran = self.run(arguments)?;
         let made = match ran.code {
             Some(0) => Made::Patch,
             Some(NO_CHANGE) => Made::Nothing,

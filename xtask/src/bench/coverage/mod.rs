@@ -1,6 +1,7 @@
 //! How many commits of a program's history become a live patch with no hand-written line: each commit and its parent are
 //! built, `liveline diff` makes the patch, and the parent's program takes it under load and gives it back.
 
+mod debian;
 mod page;
 mod recipe;
 mod row;
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Coverage: a whole release as one patch, `OLD..NEW`; beside the commits, and counted apart.
     #[arg(long, value_name = "OLD..NEW")]
     release: Vec<String>,
+    /// Coverage: the security patches of Debian's source packages, in place of a clone's commits.
+    #[arg(long)]
+    debian: bool,
     /// Coverage: at most so many commits in this run.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -41,7 +45,11 @@ pub(crate) struct Options {
 
 /// Runs the commits that have no row yet, prints the table and writes docs/bench/coverage.md.
 pub(crate) fn run(options: &Options, words: Words, json: bool) -> Result<()> {
-    let repo = options.repo.as_deref().ok_or_else(|| Failure("coverage needs --repo CLONE".into()))?;
+    if options.debian {
+        return debian::run(words, json);
+    }
+    let repo =
+        options.repo.as_deref().ok_or_else(|| Failure("coverage needs --repo CLONE, or --debian".into()))?;
     let recipe = &REDIS;
     let list = options.commits.clone().unwrap_or_else(|| workspace().join(recipe.commits));
     let tool = liveline(words)?;
@@ -60,7 +68,7 @@ pub(crate) fn run(options: &Options, words: Words, json: bool) -> Result<()> {
         words.line(&row.line());
         rows.add(row)?;
     }
-    page::publish(recipe, &rows.of(&commits), &rows.of(&options.release), commits.len(), json)
+    recipe.sheet().publish(&rows.of(&commits), &rows.of(&options.release), commits.len(), json)
 }
 
 fn commits(list: &Path) -> Result<Vec<String>> {
@@ -84,15 +92,16 @@ impl Step<'_> {
             Some((old, new)) => (self.tree.hash(old)?, self.tree.hash(new)?),
             None => (self.tree.hash(&format!("{commit}^"))?, commit.to_string()),
         };
-        let mut row = Row::new(commit, &self.tree.subject(&new)?);
-        let (before, after) =
-            match (self.tree.build(&parent, self.words)?, self.tree.build(&new, self.words)?) {
-                (Built::Done(old), Built::Done(new)) => (old, new),
-                (Built::Failed(why), _) => {
-                    return Ok(row.with(Outcome::Unbuilt, vec![format!("the parent: {why}")]));
-                }
-                (_, Built::Failed(why)) => return Ok(row.with(Outcome::Unbuilt, vec![why])),
-            };
+        let row = Row::new(commit, &self.tree.subject(&new)?);
+        let optional = self.tree.needs_optional(&parent, &new)?;
+        let build = |state: &str| self.tree.build(state, optional, self.words);
+        let (before, after) = match (build(&parent)?, build(&new)?) {
+            (Built::Done(old), Built::Done(new)) => (old, new),
+            (Built::Failed(why), _) => {
+                return Ok(row.with(Outcome::Unbuilt, vec![format!("the parent: {why}")]));
+            }
+            (_, Built::Failed(why)) => return Ok(row.with(Outcome::Unbuilt, vec![why])),
+        };
         let room = tempfile::tempdir().tried("make a temporary folder")?;
         let patch = room.path().join("coverage.llp");
         let name = self.recipe.program_name();
@@ -110,18 +119,13 @@ impl Step<'_> {
             Ok(diff) => diff,
             Err(error) => return Ok(row.with(Outcome::Refused, vec![error.to_string()])),
         };
-        let of = |kinds: &[&str]| -> Vec<String> {
-            let verdicts = diff.verdicts.iter().filter(|v| kinds.contains(&v.verdict.as_str()));
-            verdicts.map(|v| v.symbol.clone()).collect()
-        };
-        row.kept = of(&["data-value"]);
-        row.changed = of(&["changed", "pulled-in", "new"]).len();
-        row.diff_ms = diff.command_ms;
+        let row = row.compared(&diff);
         let row = match diff.made {
-            Made::Nothing if row.kept.is_empty() => row.with(Outcome::Nothing, Vec::new()),
-            Made::Nothing => row.with(Outcome::DataOnly, Vec::new()),
-            Made::Refused => row.with(Outcome::Refused, diff.refused()),
-            Made::Patch => trial::run(self.tool, self.recipe, &program, &patch, room.path(), row)?,
+            Made::Nothing | Made::Refused => row,
+            Made::Patch => {
+                let (daemon, port) = (self.recipe.start)(&program, room.path())?;
+                trial::run(self.tool, daemon, (self.recipe.connect)(port)?, &patch, row)?
+            }
         };
         if row.outcome != Outcome::Applied || !suite::possible() {
             return Ok(row);

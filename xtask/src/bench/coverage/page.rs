@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::recipe::Recipe;
 use super::row::{Outcome, Row};
 use crate::bench::page::Page;
 use crate::shell::{Result, Tried};
@@ -10,36 +9,35 @@ use crate::shell::{Result, Tried};
 /// The goal, in percent of the commits that change code.
 const GOAL: f64 = 90.0;
 
-/// Prints the table and writes the page.
-pub(super) fn publish(
-    recipe: &Recipe,
-    rows: &[Row],
-    releases: &[Row],
-    listed: usize,
-    json: bool,
-) -> Result<()> {
-    if json {
-        let all: Vec<_> = rows.iter().chain(releases).collect();
-        println!("{}", serde_json::to_string_pretty(&all).tried("write JSON")?);
+/// What a page says beside its rows.
+pub(super) struct Sheet {
+    pub(super) name: &'static str,
+    pub(super) title: String,
+    pub(super) method: &'static str,
+    /// What a row is, in the plural.
+    pub(super) things: &'static str,
+    /// What others reach.
+    pub(super) others: &'static str,
+}
+
+impl Sheet {
+    /// Prints the table and writes the page; `apart` are rows that do not count.
+    pub(super) fn publish(&self, rows: &[Row], apart: &[Row], listed: usize, json: bool) -> Result<()> {
+        if json {
+            let all: Vec<_> = rows.iter().chain(apart).collect();
+            println!("{}", serde_json::to_string_pretty(&all).tried("write JSON")?);
+        }
+        Page {
+            quiet: String::new(),
+            name: self.name,
+            title: &self.title,
+            method: self.method,
+            head: vec!["of", "subject", "result", "functions", "kept", "tests", "longest stop", "why"],
+            rows: rows.iter().chain(apart).map(cells).collect(),
+            verdict: Sums::of(rows).words(self, listed) + &refusals(rows),
+        }
+        .publish(json)
     }
-    let mut verdict = Sums::of(rows).words(listed);
-    verdict += &refusals(rows);
-    Page {
-        quiet: String::new(),
-        name: "coverage",
-        title: &format!("Coverage of {}'s history", recipe.name),
-        method: "Each commit of the list and its parent are built (-O2 and what a patch needs), `liveline diff` makes a patch from the \
-                 objects, the parent's program is started and loaded by clients that know each answer, the patch is applied, \
-                 the load goes on, the patch is reverted, the load goes on. The tests that the commit adds or changes, where they can \
-                 use a server that runs, are run in another patched process, in the commit's own build and in the parent: only those \
-                 count that the commit's own build passes. Nobody writes a line for any commit, and nothing is assumed. \
-                 Functions are those that the patch replaces or brings; kept are data whose first value the commit changes: a \
-                 running program keeps what it has.",
-        head: vec!["commit", "subject", "result", "functions", "kept", "tests", "longest stop", "why"],
-        rows: rows.iter().chain(releases).map(cells).collect(),
-        verdict,
-    }
-    .publish(json)
 }
 
 /// The rows counted.
@@ -69,7 +67,7 @@ impl Sums {
             layout: rows.iter().filter(|row| row.is_layout()).count(),
             tested: tests().count(),
             tests: tests().map(|tests| tests.ran.len()).sum(),
-            tests_before: tests().map(|tests| tests.failed_before).sum(),
+            tests_before: tests().map(|tests| tests.failed_before.len()).sum(),
         }
     }
 
@@ -79,11 +77,12 @@ impl Sums {
 
     /// Commits that change code of the program.
     fn code(&self) -> usize {
-        let code = [Outcome::Applied, Outcome::Refused, Outcome::Crash, Outcome::Wrong];
+        let code = [Outcome::Applied, Outcome::InPart, Outcome::Refused, Outcome::Crash, Outcome::Wrong];
         code.into_iter().map(|outcome| self.count(outcome)).sum()
     }
 
-    fn words(&self, listed: usize) -> String {
+    fn words(&self, sheet: &Sheet, listed: usize) -> String {
+        let Sheet { things, others, .. } = sheet;
         let (applied, code) = (self.count(Outcome::Applied), self.code());
         let percent = |of: usize| 100.0 * applied as f64 / of.max(1) as f64;
         let bad = self.count(Outcome::Crash) + self.count(Outcome::Wrong);
@@ -91,12 +90,12 @@ impl Sums {
         let each: Vec<_> =
             self.by_outcome.iter().map(|(outcome, n)| format!("{n} {}", outcome.words())).collect();
         format!(
-            "{} of {listed} commits were run: {}. {} requests of the load, all answers checked; {} tests of {} commits \
+            "{} of {listed} {things} were run: {}. {} requests of the load, all answers checked; {} tests of {} {things} \
              run in patched programs, {} of them fail without the patch.\n\n\
-             **Applied with no hand-written line: {applied} of {code} commits that change code, {:.1} %** (in {} of them data keep \
-             values that the commit would begin with another way). Without the {} refused because live data, or parameters that \
+             **Applied with no hand-written line: {applied} of {code} {things} that change code, {:.1} %** (in {} of them data keep \
+             first values that the new sources give another way). Without the {} refused because live data, or parameters that \
              old code may pass, are laid out in another way: {applied} of {}, {:.1} %. Goal: {GOAL} %, no crash, no wrong result; \
-             {}. Another tool of the kind made a patch, which is the first half of this, for 79 % of redis's commits.\n",
+             {}. {others}\n",
             self.rows,
             each.join(", "),
             self.requests,
@@ -121,7 +120,7 @@ fn refusals(rows: &[Row]) -> String {
         kinds.sort();
         kinds.dedup();
         for kind in kinds {
-            reasons.entry(kind).or_default().push(short(&row.commit));
+            reasons.entry(kind).or_default().push(row.short());
         }
     }
     let mut reasons: Vec<_> = reasons.into_iter().collect();
@@ -136,10 +135,6 @@ fn refusals(rows: &[Row]) -> String {
     text
 }
 
-fn short(commit: &str) -> &str {
-    if commit.contains("..") { commit } else { &commit[..commit.len().min(9)] }
-}
-
 fn cells(row: &Row) -> Vec<String> {
     let first = row.reasons.first().and_then(|reason| reason.lines().next()).unwrap_or_default();
     let mut why: String = first.chars().take(200).collect();
@@ -151,14 +146,14 @@ fn cells(row: &Row) -> Vec<String> {
             "{} of {}, {} before",
             t.ran.len() - t.failed.len(),
             t.ran.len(),
-            t.ran.len() - t.failed_before
+            t.ran.len() - t.failed_before.len()
         )
     });
     let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
     let stop =
         if row.longest_stop_us > 0.0 { format!("{:.0} µs", row.longest_stop_us) } else { String::new() };
     vec![
-        short(&row.commit).to_string(),
+        row.short().to_string(),
         row.subject.replace('|', "\\|"),
         row.outcome.words().to_string(),
         number(row.changed),
@@ -178,7 +173,7 @@ fn kind(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Sums;
+    use super::{Sheet, Sums};
     use crate::bench::coverage::row::{Outcome, Row};
 
     #[test]
@@ -195,7 +190,8 @@ mod tests {
         ];
         let sums = Sums::of(&rows);
         assert_eq!((sums.code(), sums.layout), (4, 1));
-        let words = sums.words(7);
+        let sheet = Sheet { name: "n", title: String::new(), method: "", things: "commits", others: "" };
+        let words = sums.words(&sheet, 7);
         assert!(words.contains("1 of 4 commits that change code, 25.0 %"), "{words}");
         assert!(words.contains("1 of 3, 33.3 %") && words.contains("not met"), "{words}");
     }

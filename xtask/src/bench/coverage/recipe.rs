@@ -4,6 +4,7 @@ use std::path::Path;
 
 use liveline_demo::load::Client;
 
+use super::page::Sheet;
 use crate::redis::client::{Checker, Connection};
 use crate::shell::{Result, Tried};
 use crate::trial::{Daemon, free_port};
@@ -23,6 +24,8 @@ pub(super) struct Recipe {
     /// The command that builds it, and the folder to run it in.
     pub(super) build: &'static [&'static str],
     pub(super) build_in: &'static str,
+    /// What is not built by default: a file, and what to add to the command where a commit changes it.
+    pub(super) optional: (&'static str, &'static str),
     /// What is built only once unless it changes, and the command that unmakes it.
     pub(super) bundled: &'static str,
     pub(super) unmake: &'static [&'static str],
@@ -33,13 +36,31 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
+    /// What the page says.
+    pub(super) fn sheet(&self) -> Sheet {
+        Sheet {
+            name: "coverage",
+            title: format!("Coverage of {}'s history", self.name),
+            method: METHOD,
+            things: "commits",
+            others: "Another tool of the kind made a patch, which is the first half of this, for 79 % of redis's commits.",
+        }
+    }
+
     /// The program's file name.
     pub(super) fn program_name(&self) -> &'static str {
         self.product.rsplit('/').next().unwrap_or(self.product)
     }
 }
 
-/// Redis: the server alone, without jemalloc, TLS and systemd.
+const METHOD: &str = "Each commit of the list and its parent are built (-O2 and what a patch needs), `liveline diff` makes a \
+    patch from the objects, the parent's program is started and loaded by clients that know each answer, the patch is \
+    applied, the load goes on, the patch is reverted, the load goes on. The tests that the commit adds or changes, where they \
+    can use a server that runs, are run in another patched process, in the commit's own build and in the parent: only those \
+    count that the commit's own build passes. Nobody writes a line for any commit, and nothing is assumed. Functions are those \
+    that the patch replaces or brings; kept are data whose first value the commit changes: a running program keeps what it has.";
+
+/// Redis: the server alone, without jemalloc and systemd, and with TLS only for commits that change that.
 pub(super) const REDIS: Recipe = Recipe {
     name: "redis",
     commits: "../shared/cases/redis-7.0-commits.txt",
@@ -58,6 +79,7 @@ pub(super) const REDIS: Recipe = Recipe {
         "PYTHON=",
     ],
     build_in: "src",
+    optional: ("src/tls.c", "BUILD_TLS=yes"),
     bundled: "deps",
     unmake: &["make", "distclean"],
     start: start_redis,

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use liveline_demo::tool::{Diff, Made};
 use serde::{Deserialize, Serialize};
 
 use super::suite::Tests;
@@ -15,6 +16,9 @@ use crate::shell::{Result, Tried};
 pub(super) enum Outcome {
     /// Applied under load, reverted, every answer right.
     Applied,
+    /// Applied and reverted so, but the commit also changes first values of live data, which are reported and not applied,
+    /// and without them its own tests do not pass.
+    InPart,
     /// No patch was made, or it was not taken.
     Refused,
     /// No code of the program changes, but values that its data begins with, which a running program keeps.
@@ -34,6 +38,7 @@ impl Outcome {
     pub(super) fn words(self) -> &'static str {
         match self {
             Outcome::Applied => "applied",
+            Outcome::InPart => "in part",
             Outcome::Refused => "refused",
             Outcome::DataOnly => "initial values",
             Outcome::Nothing => "nothing to do",
@@ -87,6 +92,23 @@ impl Row {
         }
     }
 
+    /// With what the comparison said.
+    pub(super) fn compared(mut self, diff: &Diff) -> Self {
+        let of = |kinds: &[&str]| -> Vec<String> {
+            let verdicts = diff.verdicts.iter().filter(|v| kinds.contains(&v.verdict.as_str()));
+            verdicts.map(|v| v.symbol.clone()).collect()
+        };
+        self.kept = of(&["data-value"]);
+        self.changed = of(&["changed", "pulled-in", "new"]).len();
+        self.diff_ms = diff.command_ms;
+        match diff.made {
+            Made::Nothing if self.kept.is_empty() => self.with(Outcome::Nothing, Vec::new()),
+            Made::Nothing => self.with(Outcome::DataOnly, Vec::new()),
+            Made::Refused => self.with(Outcome::Refused, diff.refused()),
+            Made::Patch => self,
+        }
+    }
+
     pub(super) fn with(mut self, outcome: Outcome, reasons: Vec<String>) -> Self {
         self.outcome = outcome;
         self.reasons = reasons;
@@ -94,10 +116,13 @@ impl Row {
     }
 
     /// With what the commit's own tests said, if any of them can run here. A test that the commit's own build passes
-    /// and the patched program does not is a wrong result.
+    /// and the patched program does not is a wrong result, unless the parent does not pass it either and the patch said
+    /// that it leaves values of live data as they are.
     pub(super) fn tested(mut self, tests: Tests) -> Self {
         if !tests.failed.is_empty() {
-            self.outcome = Outcome::Wrong;
+            let as_before = tests.failed.iter().all(|name| tests.failed_before.contains(name));
+            let said = as_before && !self.kept.is_empty();
+            self.outcome = if said { Outcome::InPart } else { Outcome::Wrong };
             self.reasons = tests.failed.iter().map(|name| format!("the test fails: {name}")).collect();
         }
         self.tests = (!tests.ran.is_empty()).then_some(tests);
@@ -115,10 +140,15 @@ impl Row {
         self.outcome == Outcome::Refused && self.reasons.iter().any(|r| LAYOUT.iter().any(|l| r.contains(l)))
     }
 
+    /// What it is of, no longer than it must be.
+    pub(super) fn short(&self) -> &str {
+        let hash = self.commit.len() == 40 && self.commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if hash { &self.commit[..9] } else { &self.commit }
+    }
+
     /// For the screen.
     pub(super) fn line(&self) -> String {
-        let short = &self.commit[..self.commit.len().min(9)];
-        let mut line = format!("{short} {:<14} {}", self.outcome.words(), self.subject);
+        let mut line = format!("{} {:<14} {}", self.short(), self.outcome.words(), self.subject);
         if let Some(tests) = &self.tests {
             line += &format!("\n      tests: {}", tests.words());
         }
@@ -183,8 +213,23 @@ fn write(file: &mut File, row: &Row) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Row, Rows};
+    use super::{Outcome, Row, Rows, Tests};
     use std::io::Write;
+
+    #[test]
+    fn a_test_that_fails_is_a_wrong_result_unless_the_patch_said_so() {
+        let judged = |kept: &[&str], before: &[&str]| {
+            let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+            let mut row = Row::new("c", "s").with(Outcome::Applied, vec![]);
+            row.kept = names(kept);
+            let tests =
+                Tests { ran: names(&["t", "u"]), failed: names(&["t"]), failed_before: names(before) };
+            row.tested(tests).outcome
+        };
+        assert_eq!(judged(&[], &["t"]), Outcome::Wrong);
+        assert_eq!(judged(&["table"], &["u"]), Outcome::Wrong, "the patch broke it");
+        assert_eq!(judged(&["table"], &["t"]), Outcome::InPart);
+    }
 
     #[test]
     fn a_run_goes_on_behind_a_row_that_was_cut_off() {

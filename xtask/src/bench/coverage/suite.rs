@@ -20,14 +20,14 @@ pub(super) struct Tests {
     /// Of these, what the patched program does not pass.
     pub(super) failed: Vec<String>,
     /// Of these, what the parent does not pass without the patch.
-    pub(super) failed_before: usize,
+    pub(super) failed_before: Vec<String>,
 }
 
 impl Tests {
     /// In words.
     pub(super) fn words(&self) -> String {
         let passed = self.ran.len() - self.failed.len();
-        format!("{passed} of {} pass, {} did not before", self.ran.len(), self.failed_before)
+        format!("{passed} of {} pass, {} did not before", self.ran.len(), self.failed_before.len())
     }
 }
 
@@ -81,7 +81,7 @@ impl Trial<'_> {
         let now = self.passed(self.old, true, tests, sources)?;
         let before = self.passed(self.old, false, tests, sources)?;
         let failed = ran.iter().filter(|name| !now.contains(name)).cloned().collect();
-        let failed_before = ran.iter().filter(|name| !before.contains(name)).count();
+        let failed_before = ran.iter().filter(|name| !before.contains(name)).cloned().collect();
         Ok(Tests { ran, failed, failed_before })
     }
 

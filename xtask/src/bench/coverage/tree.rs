@@ -69,21 +69,34 @@ impl<'a> Tree<'a> {
         self.git(&format!("diff --unified=0 --no-color --no-renames {old} {new} -- {folder}")).output()
     }
 
+    /// Whether the difference of two states touches what is not built by default.
+    pub(super) fn needs_optional(&self, old: &str, new: &str) -> Result<bool> {
+        Ok(!self.changes(old, new, self.recipe.optional.0)?.is_empty())
+    }
+
     /// Builds a state, or takes what was built before.
-    pub(super) fn build(&self, commit: &str, words: Words) -> Result<Built> {
-        let built = self.folder.join("builds").join(commit);
+    pub(super) fn build(&self, commit: &str, optional: bool, words: Words) -> Result<Built> {
+        let more = optional.then_some(self.recipe.optional.1);
+        let built = self.folder.join("builds").join(format!("{commit}{}", more.unwrap_or_default()));
         let done = built.join("done");
         if done.is_file() {
             return Ok(Built::Done(built));
         }
+        let failed = built.join("failed");
+        if let Ok(why) = fs::read_to_string(&failed) {
+            return Ok(Built::Failed(why));
+        }
         words.line(&format!("building {}", &commit[..commit.len().min(9)]));
         self.check_out(commit)?;
-        let mut make = self.command(self.recipe.build, &self.work.join(self.recipe.build_in));
+        let line: Vec<&str> = self.recipe.build.iter().copied().chain(more).collect();
+        let mut make = self.command(&line, &self.work.join(self.recipe.build_in));
         // A build that asks git for its revision shall not find one that lies further up either.
         make = make
             .env("SOURCE_DATE_EPOCH", "1")
             .env("GIT_CEILING_DIRECTORIES", &self.folder.display().to_string());
         if let Err(failure) = make.run() {
+            fs::create_dir_all(&built).tried(format!("make {}", built.display()))?;
+            fs::write(&failed, &failure.0).tried(format!("write {}", failed.display()))?;
             return Ok(Built::Failed(failure.0));
         }
         if built.exists() {

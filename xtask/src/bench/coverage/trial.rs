@@ -6,28 +6,23 @@ use std::time::{Duration, Instant};
 use liveline_demo::load::Load;
 use liveline_demo::tool::Tool;
 
-use super::recipe::Recipe;
+use super::recipe::Clients;
 use super::row::{Outcome, Row};
 use crate::shell::Result;
 use crate::trial::Daemon;
 
 /// Requests that are awaited before the update, with it, and after it.
 const REQUESTS: u64 = 1500;
+/// How long a program that checks itself is left alone each time.
+const ALONE: Duration = Duration::from_millis(300);
 /// How long they may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Applies and reverts, and completes the row.
-pub(super) fn run(
-    tool: &Tool,
-    recipe: &Recipe,
-    program: &Path,
-    patch: &Path,
-    folder: &Path,
-    row: Row,
-) -> Result<Row> {
-    let (mut daemon, port) = (recipe.start)(program, folder)?;
-    let load = Load::start((recipe.connect)(port)?, None);
-    let mut row = update(tool, &mut daemon, &load, patch, row);
+/// Applies and reverts, and completes the row. A program without clients checks itself, and ends where it is wrong.
+pub(super) fn run(tool: &Tool, mut daemon: Daemon, clients: Clients, patch: &Path, row: Row) -> Result<Row> {
+    let requests = if clients.is_empty() { 0 } else { REQUESTS };
+    let load = Load::start(clients, None);
+    let mut row = update(tool, &mut daemon, (&load, requests), patch, row);
     let died = daemon.alive().err();
     let recording = load.finish();
     row.requests = recording.samples.len();
@@ -40,7 +35,7 @@ pub(super) fn run(
     Ok(row)
 }
 
-fn update(tool: &Tool, daemon: &mut Daemon, load: &Load, patch: &Path, mut row: Row) -> Row {
+fn update(tool: &Tool, daemon: &mut Daemon, load: (&Load, u64), patch: &Path, mut row: Row) -> Row {
     if let Err(why) = more(daemon, load) {
         return row.with(Outcome::Wrong, vec![format!("before the update: {why}")]);
     }
@@ -73,8 +68,12 @@ fn update(tool: &Tool, daemon: &mut Daemon, load: &Load, patch: &Path, mut row: 
 }
 
 /// Waits for more requests; an error if they do not come or are answered wrongly.
-fn more(daemon: &mut Daemon, load: &Load) -> Result<()> {
-    let (goal, began) = (load.done() + REQUESTS, Instant::now());
+fn more(daemon: &mut Daemon, (load, requests): (&Load, u64)) -> Result<()> {
+    if requests == 0 {
+        std::thread::sleep(ALONE);
+        return daemon.alive();
+    }
+    let (goal, began) = (load.done() + requests, Instant::now());
     while load.done() < goal {
         daemon.alive()?;
         if load.failed() > 0 || began.elapsed() > LIMIT {
