@@ -77,7 +77,7 @@ enum Measure {
     Call,
     /// `liveline diff` on redis beside reading the same objects with objdump.
     Diff,
-    /// How many commits of a program's history become a patch; needs --repo, and is not among `all`.
+    /// How many commits of a program's history become a patch; needs --repo or --debian, and is not among `all`.
     Coverage,
     /// All of them.
     All,

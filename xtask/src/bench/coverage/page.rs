@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::row::{Outcome, Row};
 use crate::bench::page::Page;
-use crate::shell::{Result, Tried};
+use crate::shell::{Failure, Result, Tried};
 
 /// The goal, in percent of the commits that change code.
 const GOAL: f64 = 90.0;
@@ -36,7 +36,10 @@ impl Sheet {
             rows: rows.iter().chain(apart).map(cells).collect(),
             verdict: Sums::of(rows).words(self, listed) + &refusals(rows),
         }
-        .publish(json)
+        .publish(json)?;
+        let bad: Vec<_> =
+            rows.iter().chain(apart).filter(|row| row.outcome.is_bad()).map(Row::line).collect();
+        if bad.is_empty() { Ok(()) } else { Err(Failure(bad.join("\n"))) }
     }
 }
 

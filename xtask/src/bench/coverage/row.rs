@@ -34,6 +34,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether it must never come to this.
+    pub(super) fn is_bad(self) -> bool {
+        matches!(self, Outcome::Crash | Outcome::Wrong)
+    }
+
     /// In words.
     pub(super) fn words(self) -> &'static str {
         match self {

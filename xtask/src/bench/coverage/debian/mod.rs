@@ -65,7 +65,7 @@ const PACKAGES: [Package; 5] = [
     },
     Package {
         name: "dnsmasq",
-        patches: &["CVE-2026-2291.patch", "CVE-2026-4890.patch", "CVE-2026-4892.patch"],
+        patches: &["CVE-2026-2291.patch", "CVE-2026-4893.patch", "CVE-2026-5172.patch"],
         build: "make -j4",
         product: "src/dnsmasq",
         live: Live::Dnsmasq,
