@@ -44,6 +44,8 @@ pub enum Kind {
     Function,
     /// The type of a variable.
     Variable,
+    /// The code of an `async` function or block.
+    Coroutine,
 }
 
 /// One line of a picture.

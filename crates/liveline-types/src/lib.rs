@@ -7,6 +7,7 @@
 
 mod change;
 mod compare;
+mod coroutine;
 mod describe;
 mod entry;
 mod fields;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod casts;
+mod coroutines;
 mod library;
 mod roots;
 
@@ -136,6 +137,7 @@ impl TypeChange {
         let what = match kind {
             ChangeKind::Function => "its signature changed, and old code can still call it: ",
             ChangeKind::Variable => "the type of live data changed: ",
+            ChangeKind::Coroutine => "the code of an `async` function or block changed: ",
             // The class is named with the slot.
             _ if part == "vtable" => "",
             _ => "its layout changed: ",
@@ -143,6 +145,10 @@ impl TypeChange {
         let end = match (kind, self.assumed) {
             (_, true) => "accepted with --assume".to_owned(),
             (ChangeKind::Function, _) => format!("keep it, or accept it with --assume '{title}'"),
+            (ChangeKind::Coroutine, _) => format!(
+                "move the fix into a function that is not `async`, or accept it with --assume '{title}' if its awaits are \
+                 what they were or no task of it outlives the update"
+            ),
             _ => format!(
                 "keep its {part}, or accept it with --assume '{title}' if no object of it outlives the update"
             ),
@@ -227,6 +233,7 @@ impl Object<'_, '_> {
             self.by_cast(old, new, compare, (pieces, &reach), out);
             self.variables(old, new, compare, &roots, out);
             self.signatures(old, new, compare, pieces, out);
+            self.coroutines(old, new, pieces, out);
         }
     }
 

@@ -108,13 +108,24 @@ impl RustCase {
                 }
             }
         }
-        let mut variants = Vec::new();
+        // What cargo's own profiles ask for: dev, with debug assertions, and release.
+        let profile = |opt: &str, units: &str| {
+            let [opt, units, panic, mangling] = [opt, units, "unwind", "legacy"].map(str::to_owned);
+            Variant { opt, units, panic, mangling }
+        };
+        let mut variants = vec![profile("0", "incremental"), profile("3", "16")];
+        if flags.contains("lto") {
+            variants.clear();
+        }
         for opt in opt.split(',') {
             for units in units.split(',') {
                 for panic in panic.split(',') {
                     for mangling in mangling.split(',') {
                         let [opt, units, panic, mangling] = [opt, units, panic, mangling].map(str::to_owned);
-                        variants.push(Variant { opt, units, panic, mangling });
+                        let variant = Variant { opt, units, panic, mangling };
+                        if !variants.contains(&variant) {
+                            variants.push(variant);
+                        }
                     }
                 }
             }

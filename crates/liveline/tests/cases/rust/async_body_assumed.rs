@@ -1,12 +1,14 @@
 //# opt: 0,2
 //# units: 1,4
 //# stateful
+//# diff: --assume;program::case::work::{async_fn_env#0}
+//# verdict: program::case::work::{async_fn_env#0} assumed-type
 //# before: 2
 //# after: pending
 //# after: 112
 //# reverted: pending
 //# reverted: 202
-// The awaits are as they were: tasks in flight go on in the new body.
+// A person knows that the awaits are as they were: tasks in flight go on in the new body.
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
