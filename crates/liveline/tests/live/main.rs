@@ -3,7 +3,9 @@
 //! One binary with its own list of trials, so that each file under `tests/cases` is a test of its own.
 
 mod bad_input;
+mod build;
 mod build_cargo;
+mod build_refusals;
 mod builder;
 mod case;
 mod command;
@@ -16,6 +18,7 @@ mod process_main;
 mod process_refusals;
 mod process_sleep;
 mod process_stack;
+mod project;
 mod rust;
 mod toolchain;
 
@@ -34,6 +37,8 @@ fn main() -> std::process::ExitCode {
     match builder::trials().and_then(|trials| Ok((trials, rust::trials()?))) {
         Ok((mut trials, rust)) => {
             trials.extend(rust);
+            trials.extend(build::trials());
+            trials.extend(build_refusals::trials());
             trials.extend(build_cargo::trials());
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
