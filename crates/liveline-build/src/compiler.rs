@@ -28,12 +28,13 @@ pub(crate) fn is_stripped(path: &Path) -> bool {
 }
 
 /// Refuses a build by compilers that none of the running program was made by. A program that names none passes: the
-/// comparison of its code decides.
-pub(crate) fn check(running: &Path, built: &BTreeSet<String>) -> Result<(), BuildError> {
+/// comparison of its code decides. Gives those that the program names and the build does not: the makers of start-up
+/// files and static libraries among them, so that only a refused comparison makes them suspect.
+pub(crate) fn check(running: &Path, built: &BTreeSet<String>) -> Result<Vec<String>, BuildError> {
     let bytes = std::fs::read(running).map_err(|source| BuildError::Read { path: running.into(), source })?;
     let there = comments(&bytes);
     if there.is_empty() || built.is_empty() || built.iter().any(|own| there.contains(own)) {
-        return Ok(());
+        return Ok(there.difference(built).cloned().collect());
     }
     let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
     Err(BuildError::OtherCompiler { running: list(&there), built: list(built) })

@@ -28,7 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use liveline_diff::{DiffError, Report};
-use liveline_patch::Requirement;
+use liveline_patch::{Requirement, VerdictKind};
 
 pub use explain::{Difference, Fate, Touched};
 pub use fix::Change;
@@ -79,6 +79,8 @@ pub struct Made {
     pub touched: Vec<Touched>,
     /// Objects that differ although nothing they were made from does: the build is not deterministic there.
     pub unstable: Vec<Difference>,
+    /// Compilers that the running program names and this build does not.
+    pub other_compilers: Vec<String>,
     /// Compilations on the old side; none if it was taken from the cache.
     pub compiled_old: Option<usize>,
     /// Compilations on the new side.
@@ -241,6 +243,20 @@ pub enum BuildError {
         /// What the objects' say.
         built: String,
     },
+    /// Another program.
+    #[error(
+        "{running} is another program than {product}: of {all} functions that either has, both have {common}"
+    )]
+    OtherProgram {
+        /// The running program.
+        running: PathBuf,
+        /// What was built.
+        product: String,
+        /// Functions that both have.
+        common: usize,
+        /// Functions that either has.
+        all: usize,
+    },
     /// An archive is damaged.
     #[error("{path} is not a readable archive: {reason}")]
     Archive {
@@ -293,7 +309,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         .tempdir_in(&request.cache)
         .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
     let before = stage::stage(&plan, &old, link, &work.path().join("objects-old"))?;
-    compiler::check(&request.running, &before.comments)?;
+    let other_compilers = compiler::check(&request.running, &before.comments)?;
     let New { side: new, touched, identity } =
         match plan.new_side(&old, link, &request.change, work.path(), progress) {
             Ok(made) => made,
@@ -326,10 +342,16 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         Some(described) => liveline_diff::diff_described(request, described),
         None => liveline_diff::diff(request),
     }?;
+    let absent = report.verdicts.iter().any(|verdict| verdict.verdict == VerdictKind::NotLinked);
+    if report.patch.is_none() && !report.refused && absent {
+        let running = request.debug.as_deref().unwrap_or(&request.target);
+        stage::check_same_program(&plan, &old, link, running)?;
+    }
     Ok(Made {
         report,
         touched: explain::touched(&plan, &old, &new, &touched),
         unstable: explain::unstable(&plan, &old, &new, &touched),
+        other_compilers,
         compiled_old: (!old.cached).then(|| old.compiles().count()),
         compiled_new: new.compiles().count(),
         kept: identity.kept,

@@ -96,6 +96,40 @@ fn alike<'s>(
         .collect()
 }
 
+/// What the start-up files bring into each program.
+const START: [&str; 10] = [
+    "main",
+    "_start",
+    "_init",
+    "_fini",
+    "frame_dummy",
+    "register_tm_clones",
+    "deregister_tm_clones",
+    "__do_global_dtors_aux",
+    "_dl_relocate_static_pie",
+    "__libc_csu_init",
+];
+
+/// Refuses a running program that has little in common with what was built: asked where the change meets none of its
+/// functions, which may as well be because they are inlined.
+pub(crate) fn check_same_program(
+    plan: &Plan,
+    side: &Side,
+    link: &Link,
+    running: &Path,
+) -> Result<(), BuildError> {
+    let built = plan.in_copy(&link.output, &side.tree).and_then(|path| functions(&path));
+    let Some((mut there, mut built)) = functions(running).zip(built) else { return Ok(()) };
+    there.retain(|name| !START.contains(&name.as_str()));
+    built.retain(|name| !START.contains(&name.as_str()));
+    let (common, all) = (there.intersection(&built).count(), there.union(&built).count());
+    if common * 2 >= all {
+        return Ok(());
+    }
+    let product = plan.relative(&link.output, &side.tree).unwrap_or_default().display().to_string();
+    Err(BuildError::OtherProgram { running: running.into(), product, common, all })
+}
+
 fn functions(path: &Path) -> Option<std::collections::BTreeSet<String>> {
     let bytes = fs::read(path).ok()?;
     let file = object::File::parse(&*bytes).ok()?;

@@ -60,6 +60,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         "unstable": made.unstable,
         "compiled_old": made.compiled_old,
         "compiled_new": made.compiled_new,
+        "other_compilers": made.other_compilers,
         "kept": made.kept,
         "identity_lost": made.identity_lost,
         "cache_left_out": made.cache_left_out.as_ref().map(|cache| cache.to_string_lossy()),
@@ -117,6 +118,13 @@ fn show(made: &Made) {
     if let Some(cache) = &made.cache_left_out {
         print::line(&format!("note: both sides were compiled without {}", Path::new(cache).display()));
     }
+    if made.report.refused && !made.other_compilers.is_empty() {
+        let named = made.other_compilers.join(", ");
+        print::line(&format!(
+            "note: the running program also names {named}, which compiled nothing of this build: if that made the \
+             program, build with it, e.g. by CC=clang"
+        ));
+    }
     for touched in &made.touched {
         // What stands in it is told above.
         let versions = touched.path.ends_with("Cargo.toml") || touched.path.ends_with("Cargo.lock");
@@ -173,6 +181,7 @@ fn explain(error: BuildError, request: &Request) -> Failure {
             .hint("it comes from CARGO_TARGET_DIR, --target-dir or cargo's configuration: name the folder that the program was built in"),
         BuildError::WhichProduct { .. } => Failure::failed(words).hint("name it with --product PATH"),
         BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
+        BuildError::OtherProgram { .. } => refused("--running is the program as it runs, --product which product of the build it is"),
         BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),
         BuildError::Read { ref path, .. } if *path == request.running => {
             Failure::failed(words).hint("--running names the program's file")
