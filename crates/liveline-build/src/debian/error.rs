@@ -110,6 +110,9 @@ impl DebianError {
             DebianError::NotStock { .. } => Some(
                 "path, compiler or a build-dependency are not those of the archive's build; without the proof no patch is made",
             ),
+            DebianError::Command { line, .. } if line.contains("build-arch") => Some(
+                "this is the package's own build, which failed in the room; the whole log is named above",
+            ),
             DebianError::NotNewer { .. } => Some("write it as --debian SOURCE OLD NEW"),
             _ => None,
         }

@@ -72,7 +72,8 @@ impl Quiet {
         let said = String::from_utf8_lossy(&said);
         let lines: Vec<_> = said.lines().collect();
         let said = lines[lines.len().saturating_sub(25)..].join("\n");
-        Err(DebianError::Command { line: self.line, status: status.to_string(), said })
+        let status = format!("{status}; the end of {}", self.log.display());
+        Err(DebianError::Command { line: self.line, status, said })
     }
 }
 
@@ -85,7 +86,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let command = Quiet::new(folder.path(), "sh -c").argument("echo two words >&2; exit 3");
         let error = command.run().unwrap_err().to_string();
-        assert_eq!(error, "`sh -c echo two words >&2; exit 3` ended with exit status: 3:\ntwo words");
+        let log = folder.path().join("last-command.log");
+        let wanted = format!(
+            "`sh -c echo two words >&2; exit 3` ended with exit status: 3; the end of {}:\ntwo words",
+            log.display()
+        );
+        assert_eq!(error, wanted);
         let said = Quiet::new(folder.path(), "printf %s").argument("a b").output().unwrap();
         assert_eq!(said, "a b");
     }

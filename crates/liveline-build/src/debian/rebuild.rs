@@ -7,7 +7,7 @@ use object::{Object, ObjectSection};
 
 use super::contents::is_linked;
 use super::error::{DebianError, Result, Tried};
-use super::proof::build_id;
+use super::proof::{Proof, build_id};
 use super::quiet::Quiet;
 use super::source::unpack;
 use super::{Archive, Room};
@@ -255,18 +255,26 @@ impl Tree {
         Ok(out)
     }
 
-    /// The product a stock program is: by build-id, or else the one of its name, or else the only one with as much code.
+    /// The product a stock program is: by build-id, or else the one that loads the same bytes, or else the one of its
+    /// name, or else the only one with as much code.
     fn like(&self, stock: &Path, made: &[PathBuf]) -> Option<String> {
         let id = build_id(stock).ok();
-        let wanted = stage::stem(&file_name(stock)).to_owned();
         let by_id = made.iter().find(|path| id.is_some() && build_id(path).ok() == id);
-        let by_name = || made.iter().find(|path| stage::stem(&file_name(path)) == wanted);
-        let by_size = || -> Option<&PathBuf> {
-            let size = code_size(stock)?;
-            let mut same = made.iter().filter(|path| code_size(path) == Some(size));
+        let wanted = stage::stem(&file_name(stock)).to_owned();
+        let named = |path: &&PathBuf| stage::stem(&file_name(path)) == wanted;
+        let size = code_size(stock);
+        let sized = |path: &&PathBuf| size.is_some() && code_size(path) == size;
+        // A package may build one library several times, each in another way.
+        let by_bytes = || {
+            let mut alike = made.iter().filter(|path| named(path) || sized(path));
+            alike.find(|path| Proof::of(stock, path).is_ok_and(|proof| proof.holds()))
+        };
+        let by_name = || made.iter().find(named);
+        let by_size = || {
+            let mut same = made.iter().filter(sized);
             same.next().filter(|_| same.next().is_none())
         };
-        let found = by_id.or_else(by_name).or_else(by_size);
+        let found = by_id.or_else(by_bytes).or_else(by_name).or_else(by_size);
         let relative = found.and_then(|path| path.strip_prefix(&self.outside).ok());
         relative.map(|path| path.display().to_string())
     }
@@ -349,6 +357,34 @@ pub(super) fn upstream(version: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn library(folder: &Path, name: &str, answer: u32) -> PathBuf {
+        let (source, output) = (folder.join("a.c"), folder.join(name));
+        fs::create_dir_all(output.parent().unwrap()).unwrap();
+        fs::write(&source, format!("int answer(void) {{ return {answer}; }}")).unwrap();
+        let built = std::process::Command::new("gcc")
+            .args(["-shared", "-fPIC", "-Wl,--build-id=none", "-o"])
+            .args([&output, &source])
+            .status();
+        assert!(built.unwrap().success());
+        output
+    }
+
+    #[test]
+    fn of_several_libraries_of_one_name_the_one_with_the_same_bytes_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let stock = library(folder.path(), "stock/libx.so.1", 2);
+        let outside = folder.path().join("tree");
+        for (path, answer) in [("a/libx.so.1", 1), ("b/libx.so.1", 2), ("libx.so.1.0", 3)] {
+            library(&outside, path, answer);
+        }
+        let tree = Tree { build: PathBuf::new(), record: PathBuf::new(), inside: "/build/x".into(), outside };
+        let made = tree.programs().unwrap();
+        assert_eq!(tree.like(&stock, &made).as_deref(), Some("b/libx.so.1"));
+        let other = library(folder.path(), "stock/libx.so.2", 4);
+        assert_eq!(tree.like(&other, &made).as_deref(), Some("libx.so.1.0"));
+        assert_eq!(tree.outside(Path::new("/build/x/a.o")), tree.outside.join("a.o"));
+    }
 
     #[test]
     fn the_upstream_version_has_no_epoch_and_no_revision() {

@@ -61,9 +61,7 @@ impl<'a> Room<'a> {
         version: &str,
         pins: &[impl AsRef<str> + std::fmt::Debug],
     ) -> Result<Self> {
-        if !is_root() {
-            return Err(DebianError::NotRoot);
-        }
+        Room::check()?;
         let folder = archive.rooms().join(package);
         let room = Room { archive, folder };
         let system = fs::metadata("/var/lib/dpkg/status")
@@ -100,6 +98,11 @@ impl<'a> Room<'a> {
         room.apt(&empty, &format!("build-dep -y -qq {package}={version}"))?;
         fs::write(&stamp, made_of).tried("write a stamp")?;
         Ok(room)
+    }
+
+    /// Whether this process may make rooms at all.
+    pub(super) fn check() -> Result<()> {
+        if is_root() { Ok(()) } else { Err(DebianError::NotRoot) }
     }
 
     /// Writes what making the room around a command takes.

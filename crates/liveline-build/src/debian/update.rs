@@ -140,6 +140,7 @@ fn build(
     (programs, wanted): (&[ChangedProgram], &[usize]),
     update: &mut Update,
 ) -> Result<()> {
+    Room::check()?;
     archive.install(&["dpkg-dev", "patch"])?;
     let stock: Vec<&Path> = programs.iter().map(|program| &*program.old).collect();
     let Pins { packages, place, notes, unknown } =
