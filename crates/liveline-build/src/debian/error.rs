@@ -97,9 +97,9 @@ impl DebianError {
             );
         }
         match self {
-            DebianError::NotRoot => {
-                Some("run it as root, in a container if you like; nothing of the system is changed")
-            }
+            DebianError::NotRoot => Some(
+                "run it as root, in a container if you like; of the system itself nothing changes but that dpkg-dev and patch are installed if missing",
+            ),
             DebianError::NoSource { there, .. } if there.is_empty() => Some(
                 "it must be the name of a source package: apt-cache showsrc NAME tells it for a binary one",
             ),

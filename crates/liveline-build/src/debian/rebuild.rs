@@ -188,6 +188,7 @@ impl Recipe {
     fn run(&self, archive: &Archive, room: &Room<'_>, products: Vec<String>) -> Result<(Built, Tree)> {
         let own = archive.kept(&self.package);
         let folder = own.join("builds").join(&self.name);
+        room.make()?;
         let how =
             if self.sections { "with each function in a section of its own" } else { "as the archive did" };
         archive.say(&format!("building {} {} {how}", self.package, self.version));

@@ -45,59 +45,66 @@ while read -r name; do ln -s ../tool "liveline/bin/$name"; done < "$room/shims"
 exec chroot . "$@"
 "#;
 
-/// The room.
+/// The room in which one source package is built.
 #[derive(Debug)]
 pub struct Room<'a> {
     archive: &'a Archive,
     folder: PathBuf,
+    package: String,
+    version: String,
+    pins: Vec<String>,
 }
 
 impl<'a> Room<'a> {
     /// The room in which `package=version` can be built, with `pins` (`libssl-dev=3.0.20-1~deb12u2`) installed
-    /// over whatever versions would be taken else. Made anew if this system's packages changed since.
+    /// over whatever versions would be taken else. It is made when something is built.
     pub fn open(
         archive: &'a Archive,
         package: &str,
         version: &str,
-        pins: &[impl AsRef<str> + std::fmt::Debug],
+        pins: &[impl AsRef<str>],
     ) -> Result<Self> {
         Room::check()?;
-        let folder = archive.rooms().join(package);
-        let room = Room { archive, folder };
+        Ok(Room {
+            archive,
+            folder: archive.rooms().join(package),
+            package: package.into(),
+            version: version.into(),
+            pins: pins.iter().map(|pin| pin.as_ref().to_owned()).collect(),
+        })
+    }
+
+    /// Makes it, anew if this system's packages changed since it was made.
+    pub(super) fn make(&self) -> Result<()> {
         let system = fs::metadata("/var/lib/dpkg/status")
             .and_then(|m| m.modified())
             .tried("read the state of this system's packages")?;
-        let stamp = room.folder.join("made-of");
-        let pinned = pins.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
+        let stamp = self.folder.join("made-of");
         let made_of = format!(
-            "{version} {pins:?} {:?}",
+            "{} {:?} {:?}",
+            self.version,
+            self.pins,
             system.duration_since(UNIX_EPOCH).map(|age| age.as_nanos()).unwrap_or_default()
         );
         if fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
-            room.prepare()?;
-            return Ok(room);
+            return self.prepare();
         }
-        archive.say(&format!(
-            "installing what builds {package} {version} (not on this system: in a room of overlays)"
-        ));
-        let _ = fs::remove_dir_all(&room.folder);
-        fs::create_dir_all(&room.folder).tried(format!("make {}", room.folder.display()))?;
-        room.prepare()?;
-        let empty = room.folder.join("empty");
+        let what = format!("{} {}", self.package, self.version);
+        self.archive
+            .say(&format!("installing what builds {what} (not on this system: in a room of overlays)"));
+        let _ = fs::remove_dir_all(&self.folder);
+        let empty = self.folder.join("empty");
         fs::create_dir_all(&empty).tried(format!("make {}", empty.display()))?;
+        self.prepare()?;
+        let pins = self.pins.join(" ");
         if !pins.is_empty() {
-            room.apt(
-                &empty,
-                &format!("install -y -qq --allow-downgrades --no-install-recommends {}", pinned),
-            )?;
+            let line = "install -y -qq --allow-downgrades --no-install-recommends";
+            self.apt(&empty, &format!("{line} {pins}"))?;
         }
-        room.apt(
-            &empty,
-            &format!("install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper {}", pinned),
-        )?;
-        room.apt(&empty, &format!("build-dep -y -qq {package}={version}"))?;
-        fs::write(&stamp, made_of).tried("write a stamp")?;
-        Ok(room)
+        let line = "install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper";
+        self.apt(&empty, &format!("{line} {pins}"))?;
+        self.apt(&empty, &format!("build-dep -y -qq {}={}", self.package, self.version))?;
+        fs::write(&stamp, made_of).tried("write a stamp")
     }
 
     /// Whether this process may make rooms at all.

@@ -76,16 +76,26 @@ fn in_short(proof: Option<&Proof>) -> &'static str {
 fn one(outcome: &Outcome) {
     let program = &outcome.program;
     print::line(&format!("{} (package {}{})", program.path.display(), program.package, also(&program.links)));
-    if let Some(proof) = &program.proof {
-        let is = if proof.holds() { "is" } else { "is not" };
-        print::line(&format!("proof: the rebuilt file {is} the stock one: {}", proof.words()));
-        if !proof.differ.is_empty() {
-            print::line(&sections(proof).trim_fmt());
+    let failed = match &program.proof {
+        Some(proof) if proof.holds() => {
+            print::line(&format!("proof: the rebuilt file is the stock one: {}", proof.words()));
+            None
         }
-    }
-    match &program.report {
-        Ok(report) => diff::show(report, &outcome.output),
-        Err(why) => print::line(&format!("refused: {why}; no patch was written")),
+        other => other.as_ref(),
+    };
+    match (&program.report, failed) {
+        (Ok(report), _) => diff::show(report, &outcome.output),
+        (Err(_), Some(proof)) => {
+            print::line(
+                "proof: none, for these loaded sections of the rebuilt file are not the stock file's:",
+            );
+            print::line(&sections(proof).trim_fmt());
+            print::line(
+                "refused: without the proof no patch is made; the archive built it at another path, or with other versions \
+                 of compiler or build-dependencies, which the notes below name where they are unknown",
+            );
+        }
+        (Err(why), None) => print::line(&format!("refused: {why}; no patch was written")),
     }
 }
 
