@@ -122,7 +122,8 @@ impl<'d> World<'d> {
                 ));
             }
             // A definition that moved here from another file is still the one that runs.
-            if let Some(global) = piece.global_name()
+            if !pair.comparison.parted.contains(&target)
+                && let Some(global) = piece.global_name()
                 && self.program.global(global.name).is_some()
                 && !piece.names[0].local
             {

@@ -433,6 +433,7 @@ impl<'d> Work<'d> {
         let functions = functions.sum();
         let mut patch = None;
         let mut types = Checked::default();
+        self.note_closures();
         if !self.world.replaced.is_empty() {
             let mut pieces: BTreeSet<(usize, usize)> = self.world.replaced.keys().copied().collect();
             match self.gather(request) {
@@ -463,6 +464,29 @@ impl<'d> Work<'d> {
         let patch = patch.filter(|_| !self.refused);
         let (verdicts, types) = (self.verdicts, types.changes);
         Ok(Report { patch, verdicts, types, notes, refused: self.refused, objects, functions })
+    }
+
+    /// Tells of closures whose name means another one now.
+    fn note_closures(&mut self) {
+        const SHOWN: usize = 3;
+        for pair in &self.world.pairs {
+            let Some(new) = &pair.new else { continue };
+            let parted = &pair.comparison.parted;
+            let mut names: Vec<&str> =
+                parted.iter().take(SHOWN).map(|&piece| new.pieces[piece].label()).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let more = format!("{} more", parted.len().saturating_sub(SHOWN));
+            if parted.len() > SHOWN {
+                names.push(&more);
+            }
+            self.notes.insert(format!(
+                "{}: closures made before the update keep the code they had, since others have their names now: {}",
+                pair.name,
+                names.join(", ")
+            ));
+        }
     }
 
     /// Verdicts on the types that new code gets at.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod closures;
 mod compare;
 mod coroutine;
 mod describe;

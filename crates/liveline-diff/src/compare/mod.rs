@@ -2,6 +2,7 @@
 
 mod content;
 mod correlate;
+mod lambdas;
 pub(crate) mod language;
 mod lines;
 mod relocated;
@@ -26,6 +27,8 @@ pub(crate) struct Comparison {
     pub(crate) old_of: Vec<Option<usize>>,
     /// New pieces of live data whose old counterpart cannot be told.
     pub(crate) ambiguous: BTreeSet<usize>,
+    /// New functions that have the name of an old one and are another.
+    pub(crate) parted: BTreeSet<usize>,
     /// New functions (not parts) that exist in both builds and differ.
     pub(crate) changed: BTreeSet<usize>,
     /// New functions that differ in line numbers only.
@@ -61,13 +64,26 @@ impl Comparison {
         for &after in functions {
             let Some(before) = self.old_of[after] else { continue };
             if !contents.same(self, before, after) {
-                self.old_of[after] = None;
-                self.new_of.iter_mut().filter(|new| **new == Some(after)).for_each(|new| *new = None);
+                self.separate(after);
+                self.parted.insert(after);
                 parted = true;
             }
         }
         self.copies.retain(|(before, _)| self.new_of[*before].is_some());
         parted
+    }
+
+    /// Takes a new variable for one of which it is not known what it was.
+    fn lose(&mut self, variable: usize) {
+        if self.old_of[variable].is_some() {
+            self.separate(variable);
+            self.ambiguous.insert(variable);
+        }
+    }
+
+    fn separate(&mut self, after: usize) {
+        self.old_of[after] = None;
+        self.new_of.iter_mut().filter(|new| **new == Some(after)).for_each(|new| *new = None);
     }
 
     /// Notes that two pieces mean the same.
@@ -80,7 +96,15 @@ impl Comparison {
 /// Compares two builds of an object.
 pub(crate) fn compare(old: &Unit, new: &Unit) -> Comparison {
     let mut out = correlate::correlate(old, new);
-    let renumbered = rust::renumbered(old, new);
+    let mut renumbered = rust::renumbered(old, new);
+    let lambdas = lambdas::renumbered(old, new);
+    for &piece in &lambdas {
+        match new.pieces[piece].kind {
+            Kind::Code => drop(renumbered.insert(piece)),
+            Kind::Data | Kind::Bss | Kind::Tls => out.lose(piece),
+            Kind::Const => {}
+        }
+    }
     while out.part(&renumbered, &mut Contents::new(old, new)) {}
     let mut contents = Contents::new(old, new);
     let mut differing = BTreeSet::new();

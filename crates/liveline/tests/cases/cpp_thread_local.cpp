@@ -1,4 +1,4 @@
-//# opt: O0,O1,O2
+//# opt: O0,O2
 //# modes: pie,nopie,static,shared,dlopen
 //# before: 10 10 made 0 gone 0
 //# after: 20 20 made 0 gone 0
