@@ -129,7 +129,11 @@ impl<'d> World<'d> {
             {
                 return self.outer(global.name, global.weak, global.hidden);
             }
-            return if piece.kind == Kind::Tls { Err(new_thread_local(&name)) } else { here };
+            if piece.kind == Kind::Tls {
+                return Err(new_thread_local(&name));
+            }
+            let (pair, piece) = self.shared(key, piece);
+            return Ok(Where::Here(pair, piece));
         };
         let place = pair.places.of(before);
         match piece.kind {
@@ -174,6 +178,22 @@ impl<'d> World<'d> {
                 None => Err(new_thread_local(&name)),
             },
         }
+    }
+
+    /// Of something new that several objects define, as inline functions and variables are, the copy that is taken for
+    /// all of them.
+    fn shared(&self, key: (usize, usize), piece: &Piece) -> (usize, usize) {
+        let Some(name) = piece.global_name() else { return key };
+        let changed = |pair: usize| self.replaced.range((pair, 0)..(pair + 1, 0)).next().is_some();
+        let fresh = |&(pair, piece): &(usize, usize)| {
+            let comparison = &self.pairs[pair].comparison;
+            let known = comparison.old_of.get(piece).copied().flatten().is_some();
+            !known && !comparison.parted.contains(&piece)
+        };
+        // A folder may hold the objects of other programs, too: those are none of this one's.
+        let copies = self.definitions.get(names::versioned(name.name).0).into_iter().flatten();
+        let mut copies = copies.copied().filter(|copy| changed(copy.0)).filter(fresh);
+        copies.next().filter(|_| fresh(&key)).unwrap_or(key)
     }
 
     /// Whether a reference means a label inside a function rather than the function.
