@@ -9,7 +9,7 @@ use crate::close::{Where, World};
 use crate::place::{Key, Maker};
 use crate::prove::is_got;
 use crate::unit::{Kind, Piece, Reloc, To};
-use crate::{far, names, tls};
+use crate::{far, names, tail, tls};
 
 type PieceKey = (usize, usize);
 
@@ -188,6 +188,7 @@ impl<'w, 'd> Emitter<'w, 'd> {
         if is_got(reloc.kind) {
             return self.through_word(key, piece, reloc, place);
         }
+        let mut addend = reloc.addend;
         let kind = match RelocationType(reloc.kind) {
             elf::R_X86_64_64 => RelocationKind::Abs64,
             elf::R_X86_64_32 => RelocationKind::Abs32,
@@ -195,10 +196,14 @@ impl<'w, 'd> Emitter<'w, 'd> {
             elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => RelocationKind::Pc32,
             elf::R_X86_64_PC64 => RelocationKind::Pc64,
             elf::R_X86_64_PC8 | elf::R_X86_64_PC16 => {
-                return Err(refuse(format!(
-                    "a short jump leaves it for {}; compile with -ffunction-sections",
-                    self.target_name(key, reloc)
-                )));
+                let (kind, near) = tail::lengthen(self, key, piece, reloc).ok_or_else(|| {
+                    refuse(format!(
+                        "a short jump leaves it for {}; compile with -ffunction-sections",
+                        self.target_name(key, reloc)
+                    ))
+                })?;
+                addend = near;
+                kind
             }
             other => {
                 return Err(refuse(format!(
@@ -225,7 +230,7 @@ impl<'w, 'd> Emitter<'w, 'd> {
                 return Err(refuse(format!("{name} is a thread-local and is used as if it were not")));
             }
         };
-        self.add(key, reloc.offset, kind, symbol, reloc.addend);
+        self.add(key, reloc.offset, kind, symbol, addend);
         Ok(())
     }
 

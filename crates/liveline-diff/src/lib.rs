@@ -21,6 +21,7 @@ mod program;
 mod prove;
 mod report;
 mod rust;
+mod tail;
 mod tls;
 mod types;
 mod unit;

@@ -295,7 +295,7 @@ impl<'d> Work<'d> {
                         continue;
                     }
                     if let Some(language) = language::foreign(&new) {
-                        let reason = format!("it is {language}; patches carry C code only so far");
+                        let reason = format!("it is {language}; patches carry C, C++ and Rust");
                         self.say(index, &name, VerdictKind::Refused, reason);
                         continue;
                     }

@@ -184,7 +184,8 @@ impl Process {
         StopError::Unstoppable { tid, name: thread_name(self.pid(), tid), state, wchan }
     }
 
-    /// Becomes the tracer of one thread; false if it has ended meanwhile.
+    /// Becomes the tracer of one thread; false if it has ended meanwhile. One that could not be let go before, because it would
+    /// not stop in time, is ours still.
     pub(crate) fn seize(&self, tid: i32, options: i32) -> Result<bool, StopError> {
         let Err(error) = trace::seize(tid, options) else { return Ok(true) };
         if error.raw_os_error() == Some(libc::ESRCH) {
@@ -196,6 +197,9 @@ impl Process {
             _ => return Ok(false),
         }
         let tracer_pid = task::status(&dir).map_or(0, |s| task::tracer(&s));
+        if options == 0 && tracer_pid == own_tid() {
+            return Ok(true);
+        }
         if tracer_pid != 0 {
             return Err(StopError::AlreadyTraced { tid, tracer_pid, tracer_name: task::name_of(tracer_pid) });
         }
@@ -204,6 +208,12 @@ impl Process {
             _ => Err(StopError::Failed { what: "PTRACE_SEIZE", error }),
         }
     }
+}
+
+/// This thread, as `/proc` numbers it; 0 if it does not say.
+fn own_tid() -> i32 {
+    let link = std::fs::read_link("/proc/thread-self").ok();
+    link.and_then(|link| link.file_name()?.to_str()?.parse().ok()).unwrap_or(0)
 }
 
 fn listing(error: io::Error) -> StopError {
@@ -496,5 +506,24 @@ fn unless_ended(done: io::Result<()>, what: &'static str) -> Result<(), StopErro
 pub(crate) fn mend_for_signal(tid: i32) {
     if let Ok(regs) = trace::registers(tid) {
         drop(restart::mend(tid, &regs));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::{Process, on_own_thread};
+
+    /// A busy machine may not let a thread stop in the time it has: it then stays seized, and is met again.
+    #[test]
+    fn a_thread_that_was_not_let_go_is_ours_still() {
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep runs");
+        let pid = child.id().cast_signed();
+        let process = Process::open(pid).expect("open the process");
+        let seized = on_own_thread(|| (process.seize(pid, 0), process.seize(pid, 0)));
+        child.kill().expect("end it");
+        child.wait().expect("wait for it");
+        assert!(matches!(seized, (Ok(true), Ok(true))), "{seized:?}");
     }
 }

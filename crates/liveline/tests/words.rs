@@ -353,3 +353,35 @@ program and library that changed, in files SOURCE-PROGRAM.llp. The builds are ke
 quick.
 "#);
 }
+
+#[test]
+fn a_change_in_cpp_is_told_in_the_names_of_the_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = |method: &str, result: &str| {
+        format!(
+            "namespace geometry {{ class Shape {{ public: {method} virtual int area() const; }}; \
+             __attribute__((noinline)) int Shape::area() const {{ return {result}; }} }}\n\
+             __attribute__((noinline)) int area(const geometry::Shape *shape) {{ return shape->area() + {result}; }}\n\
+             geometry::Shape *make() {{ return new geometry::Shape; }}\n\
+             int main() {{ return area(make()); }}\n"
+        )
+    };
+    let object = ["-xc++", "-c", "-ffunction-sections", "-fdata-sections"];
+    build(folder.path(), &source("", "1"), &["-xc++", "-Wl,--no-as-needed", "-lstdc++"], "server");
+    build(folder.path(), &source("", "1"), &object, "old/server.o");
+    build(folder.path(), &source("virtual int sides() const { return 4; }", "1"), &object, "new/server.o");
+    insta::assert_snapshot!(said(&DIFF, folder.path()), @"");
+    build(
+        folder.path(),
+        &source("", "argument() + 1").replacen(
+            "namespace",
+            "static int argument() { asm(\"\"); return 5; } namespace",
+            1,
+        ),
+        &object,
+        "new/server.o",
+    );
+    let json = said(&[&DIFF[..], &["--json"]].concat(), folder.path());
+    let both = "\"name\": \"geometry::Shape::area() const\"";
+    assert!(json.contains(both) && json.contains("\"symbol\": \"_ZNK8geometry5Shape4areaEv\""), "{json}");
+}

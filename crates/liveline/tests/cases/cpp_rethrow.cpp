@@ -1,5 +1,5 @@
 //# opt: O0,O2
-//# modes: pie,nopie,static,static-pie,shared,dlopen
+//# modes: pie,nopie,static,shared,dlopen
 //# before: depth 3 cleaned 3 what plain at 3 last plain
 //# after: depth 3 cleaned 9 what special at 3 last special
 //# strict
