@@ -370,7 +370,25 @@ fn a_change_in_cpp_is_told_in_the_names_of_the_source() {
     build(folder.path(), &source("", "1"), &["-xc++", "-Wl,--no-as-needed", "-lstdc++"], "server");
     build(folder.path(), &source("", "1"), &object, "old/server.o");
     build(folder.path(), &source("virtual int sides() const { return 4; }", "1"), &object, "new/server.o");
-    insta::assert_snapshot!(said(&DIFF, folder.path()), @"");
+    insta::assert_snapshot!(said(&DIFF, folder.path()), @r#"
+exit 4
+ verdict           symbol                          object    reason
+ changed           area(geometry::Shape const*)    server.o  its code differs
+ pulled in         make()                          server.o  it reads constant data that changed
+ pulled in         main                            server.o  it reads constant data that changed
+ new               geometry::Shape::sides() const  server.o  it does not exist in the running program
+ constant changed  {vtable(geometry::Shape)}       server.o  constant data that comes along with its readers
+ REFUSED           geometry::Shape                 server.o  class geometry::Shape: slot 0 of its vtable was geometry::Shape::area() const and is geometry::Shape::sides() const; new code gets at it in geometry::Shape::sides() const, area(geometry::Shape const*), make() and 1 more; keep its vtable, or accept it with --assume 'geometry::Shape' if no object of it outlives the update
+
+class geometry::Shape (server.c:1): 8 bytes
+   offset before    after    size
+               0        0       8  __vtbl_ptr_type *_vptr.Shape
+     slot before    after
+  ~            0        0          geometry::Shape::sides() const  (was geometry::Shape::area() const)
+  +                     1          geometry::Shape::area() const
+
+refused: no patch was written
+"#);
     build(
         folder.path(),
         &source("", "argument() + 1").replacen(
