@@ -92,26 +92,32 @@ impl Sums {
         let met = percent(code) >= GOAL && bad == 0 && self.rows == listed;
         let each: Vec<_> =
             self.by_outcome.iter().map(|(outcome, n)| format!("{n} {}", outcome.words())).collect();
-        format!(
-            "{} of {listed} {things} were run: {}. {} requests of the load, all answers checked; {} tests of {} {things} \
-             run in patched programs, {} of them fail without the patch.\n\n\
-             **Applied with no hand-written line: {applied} of {code} {things} that change code, {:.1} %** (in {} of them data keep \
-             first values that the new sources give another way). Without the {} refused because live data, or parameters that \
-             old code may pass, are laid out in another way: {applied} of {}, {:.1} %. Goal: {GOAL} %, no crash, no wrong result; \
-             {}. {others}\n",
-            self.rows,
-            each.join(", "),
-            self.requests,
-            self.tests,
-            self.tested,
-            self.tests_before,
-            percent(code),
-            self.kept,
+        let mut text = format!("{} of {listed} {things} were run: {}. ", self.rows, each.join(", "));
+        text += &format!("{} requests of the load, all answers checked", self.requests);
+        if self.tested > 0 {
+            text += &format!(
+                "; {} tests of {} {things} run in patched programs, {} of them fail without the patch",
+                self.tests, self.tested, self.tests_before
+            );
+        }
+        text += &format!(
+            ".\n\n**Applied with no hand-written line: {applied} of {code} {things} that change code, {:.1} %**",
+            percent(code)
+        );
+        if self.kept > 0 {
+            let kept = self.kept;
+            text +=
+                &format!(" (in {kept} of them data keep first values that the new sources give another way)");
+        }
+        text += &format!(
+            ". Without the {} refused because live data, or parameters that old code may pass, are laid out in another way: \
+             {applied} of {}, {:.1} %. Goal: {GOAL} %, no crash, no wrong result; {}. {others}\n",
             self.layout,
             code - self.layout,
             percent(code - self.layout),
             if met { "met" } else { "not met" },
-        )
+        );
+        text
     }
 }
 
@@ -130,7 +136,7 @@ fn refusals(rows: &[Row]) -> String {
     reasons.sort_by_key(|(_, commits)| std::cmp::Reverse(commits.len()));
     let mut text = String::new();
     if !reasons.is_empty() {
-        text += "\nRefusals by reason (a commit may have several):\n\n";
+        text += "\nRefusals by reason (there may be several):\n\n";
     }
     for (reason, commits) in &reasons {
         text += &format!("- {}: {reason} ({})\n", commits.len(), commits.join(", "));
