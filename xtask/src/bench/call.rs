@@ -79,6 +79,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     Page {
         quiet,
         name: "call",
+        command: "call",
         title: "What a patched call costs",
         method: "A C program calls two functions alike, 10^8 times each by turns, 11 rounds, and measures itself; \
                  one of the two is then patched, and taken back. Medians in ns a call.",

@@ -89,6 +89,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     Page {
         quiet,
         name: "diff",
+        command: "diff",
         title: "Comparing two builds of redis",
         method: &format!(
             "All objects of the server of Debian's redis 7.0.15, built as Debian does and with function sections: without \

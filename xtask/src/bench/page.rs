@@ -9,6 +9,8 @@ use crate::shell::{Result, Tried, output_of, workspace};
 /// What a benchmark found, for people.
 pub(super) struct Page<'a> {
     pub(super) name: &'a str,
+    /// What `cargo xtask bench` is given to make it.
+    pub(super) command: &'a str,
     pub(super) title: &'a str,
     /// What was measured, and how.
     pub(super) method: &'a str,
@@ -41,7 +43,7 @@ impl Page<'_> {
         for row in &self.rows {
             text += &format!("| {} |\n", row.join(" | "));
         }
-        text += &format!("\n{}\n\nMade by `cargo xtask bench {}`.\n", self.verdict, self.name);
+        text += &format!("\n{}\n\nMade by `cargo xtask bench {}`.\n", self.verdict, self.command);
         let folder = workspace().join("docs/bench");
         fs::create_dir_all(&folder).tried("make docs/bench")?;
         let file = folder.join(format!("{}.md", self.name));

@@ -78,6 +78,7 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
     Page {
         quiet,
         name: "pause",
+        command: "pause",
         title: "The longest gap an update makes",
         method: "A C program calls one function from every thread: one thread never sleeps and keeps the longest \
                  gap between two looks at the clock, the others call it every 10 ms. The floor stops every thread, \

@@ -12,6 +12,7 @@ const GOAL: f64 = 90.0;
 /// What a page says beside its rows.
 pub(super) struct Sheet {
     pub(super) name: &'static str,
+    pub(super) command: &'static str,
     pub(super) title: String,
     pub(super) method: &'static str,
     /// What a row is, in the plural.
@@ -30,6 +31,7 @@ impl Sheet {
         Page {
             quiet: String::new(),
             name: self.name,
+            command: self.command,
             title: &self.title,
             method: self.method,
             head: vec!["of", "subject", "result", "functions", "kept", "tests", "longest stop", "why"],
@@ -199,7 +201,14 @@ mod tests {
         ];
         let sums = Sums::of(&rows);
         assert_eq!((sums.code(), sums.layout), (4, 1));
-        let sheet = Sheet { name: "n", title: String::new(), method: "", things: "commits", others: "" };
+        let sheet = Sheet {
+            name: "n",
+            command: "n",
+            title: String::new(),
+            method: "",
+            things: "commits",
+            others: "",
+        };
         let words = sums.words(&sheet, 7);
         assert!(words.contains("1 of 4 commits that change code, 25.0 %"), "{words}");
         assert!(words.contains("1 of 3, 33.3 %") && words.contains("not met"), "{words}");

@@ -40,6 +40,7 @@ impl Recipe {
     pub(super) fn sheet(&self) -> Sheet {
         Sheet {
             name: "coverage",
+            command: "coverage --repo CLONE --release 7.0.14..7.0.15",
             title: format!("Coverage of {}'s history", self.name),
             method: METHOD,
             things: "commits",

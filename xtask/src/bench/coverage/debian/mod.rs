@@ -89,6 +89,7 @@ pub(super) fn run(words: Words, json: bool) -> Result<()> {
     }
     let sheet = Sheet {
         name: "coverage-debian",
+        command: "coverage --debian",
         title: "Coverage of Debian's security patches".into(),
         method: "Each patch `debian/patches/CVE-*` of the list: the package is built with all patches of its series that come before it; \
                  `liveline build` is given these sources and the patch; a process that uses the program or library takes the \
