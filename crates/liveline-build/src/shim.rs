@@ -309,11 +309,13 @@ fn library(folders: &[PathBuf], name: &[u8], fixed: bool) -> Option<PathBuf> {
     None
 }
 
-/// Start-up files and libraries of the system and of the Rust toolchain: the same on both sides.
+/// Start-up files and libraries of the system: the same on both sides. Of Rust's standard library a program has only what
+/// it uses, and a fix may use more.
 fn is_system(path: &Path) -> bool {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    ["/usr/lib", "/lib", "/lib64", "/usr/lib64"].iter().any(|folder| real.starts_with(folder))
-        || real.components().any(|part| part.as_os_str() == "rustlib")
+    let of_rust = real.components().any(|part| part.as_os_str() == "rustlib");
+    ["/usr/lib", "/lib", "/lib64", "/usr/lib64"].iter().any(|folder| real.starts_with(folder)) && !of_rust
+        || of_rust && real.extension().is_none_or(|end| end != "rlib")
 }
 
 /// A relocatable object or an archive.

@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build_cargo::stripped", stripped),
         trial("build_cargo::line_tables", line_tables),
         trial("build_cargo::layout_is_refused", layout),
+        trial("build_cargo::more_of_std", more_of_std),
         trial("build_cargo::version_is_raised", version_raised),
         trial("build_cargo::dependency_is_raised", dependency_raised),
         trial("build_cargo::dependency_is_added_refused", dependency_added),
@@ -407,4 +408,16 @@ fn layout() -> Outcome {
     let made = project.make("", &product, &fix, &["--release"])?.expect(exit::REFUSED)?;
     made.says("its layout changed")?;
     made.says("engine::Store")
+}
+
+/// A function of the standard library that the program does not hold.
+fn more_of_std() -> Outcome {
+    let project = Project::new()?;
+    project.build(&["--release"])?;
+    let product = project.tree().join("target/release/stock-server");
+    let call = "{line} {} {WORD} {} of {}{mark}\", std::net::Ipv6Addr::LOCALHOST,";
+    let fix = project.fix(&[("server/src/main.rs", "{line} {WORD} {} of {}{mark}\",", call)])?;
+    let made = project.make("", &product, &fix, &["--release"])?.expect(exit::DONE)?;
+    let after = BEFORE.replace("ask", "ask ::1");
+    project.play(&mut Process::start(&product, &[])?, BEFORE, &after).map_err(|e| made.complain(&e))
 }
