@@ -10,6 +10,7 @@ mod openssl;
 mod package;
 mod poppler;
 mod redis;
+mod rust;
 mod shell;
 mod trial;
 
@@ -67,6 +68,8 @@ enum Program {
     Poppler,
     /// Debian's redis, with a replica.
     Redis,
+    /// simple-http-server, as `cargo build --release` makes it.
+    Rust,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
                 Program::Openssl => openssl::real,
                 Program::Poppler => poppler::real,
                 Program::Redis => redis::real,
+                Program::Rust => rust::real,
             };
             real(times, Words::new(json), json)
         }

@@ -216,6 +216,11 @@ pub struct Outcome {
 }
 
 impl Tool {
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The program at `program`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Tool { program: program.into() }
