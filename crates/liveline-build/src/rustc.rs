@@ -45,6 +45,22 @@ pub(crate) fn without_outputs(words: &[OsString]) -> Vec<OsString> {
     out
 }
 
+/// Whether a compilation needs this variable: cargo's and rustup's own, where programs are, and what the source asks for
+/// by `env!`, which the file of dependencies names. Nothing else of a person's environment is kept.
+pub(crate) fn needs(name: &OsStr, dependencies: &[u8]) -> bool {
+    let name = name.as_bytes();
+    let secret = [&b"TOKEN"[..], b"CREDENTIAL", b"SECRET", b"PASSWORD"];
+    let is_secret = secret.iter().any(|part| name.windows(part.len()).any(|some| some == *part));
+    let common = [&b"PATH"[..], b"HOME", b"OUT_DIR", b"TMPDIR", b"LD_LIBRARY_PATH", b"LANG"].contains(&name)
+        || name.starts_with(b"CARGO")
+        || name.starts_with(b"RUST");
+    let asked = dependencies.split(|byte| *byte == b'\n').any(|line| {
+        let rest = line.strip_prefix(b"# env-dep:").and_then(|line| line.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+    });
+    asked || common && !is_secret
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +80,17 @@ mod tests {
             ["a.rs", "-C debuginfo=2 -C debuginfo=0", "-C debuginfo=line-tables-only", "-C opt-level=2"]
         {
             assert!(!tells_types(&words(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn environment() {
+        let dependencies = b"a.d: a.rs\n\n# env-dep:VERGEN=1\n# env-dep:OTHER\n";
+        for name in ["CARGO_PKG_NAME", "PATH", "VERGEN", "OTHER", "RUSTUP_TOOLCHAIN"] {
+            assert!(needs(OsStr::new(name), dependencies), "{name}");
+        }
+        for name in ["CARGO_REGISTRY_TOKEN", "AWS_PROFILE", "VERGE", "OTHERS"] {
+            assert!(!needs(OsStr::new(name), dependencies), "{name}");
         }
     }
 

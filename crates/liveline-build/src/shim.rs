@@ -216,7 +216,7 @@ impl Shim {
                 let again = (!rustc::tells_types(words)).then(|| Again {
                     folder: self.folder.clone().into(),
                     words: rustc::without_outputs(words),
-                    environment: env::vars_os().collect(),
+                    environment: env::vars_os().filter(|(name, _)| rustc::needs(name, &text)).collect(),
                 });
                 self.note_compile(&real, &file, Some(prerequisites(&text)), again);
             }
