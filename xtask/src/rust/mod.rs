@@ -37,13 +37,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     ));
     words.line("out of the folder, too (\"../name\"); now only the last part of the name counts.");
     let patch = build::patch(&tool, &server, words)?;
-    let (file, changed) = (patch.file.as_path(), patch.functions.len());
-    let report = Ready { name: "simple-http-server", patch: build::PATCH, file, changed }.run(
-        &tool,
-        times,
-        words,
-        |folder| service::start(&server.running, folder, words),
-    )?;
+    let (file, functions) = (patch.file.as_path(), patch.functions.len());
+    let trial = PatchFile { trial: "simple-http-server", patch: build::PATCH, file, functions };
+    let report = trial.run(&tool, times, words, |folder| service::start(&server.running, folder, words))?;
     let trials = vec![report];
     let report = Report { package: PACKAGE, versions: VERSIONS, functions: patch.functions, trials };
     publish(&report, &report.trials, json)
