@@ -41,6 +41,11 @@ impl Types {
         Ok(types)
     }
 
+    /// Whether it tells no type at all: there are functions and lines only, or nothing.
+    pub fn is_bare(&self) -> bool {
+        !self.entries.iter().any(|entry| entry.is_defined() || entry.tag == dw::DW_TAG_base_type)
+    }
+
     /// Whether it was read by [`Self::read_apart`].
     pub fn is_apart(&self) -> bool {
         self.apart

@@ -6,6 +6,7 @@ use liveline_types::{TypeId, Types};
 use object::read::{Object as _, ObjectSection as _};
 
 use crate::close::World;
+use crate::rust;
 use crate::unit::Unit;
 
 /// Which build.
@@ -51,7 +52,11 @@ impl<'c, 'd> Library<'c, 'd> {
                 Some(file) => Types::read_apart(file),
                 None => Types::read(&unit.file),
             };
-            types.map_err(|error| format!("the {which} object: {error}"))
+            let types = types.map_err(|error| format!("the {which} object: {error}"))?;
+            if types.is_bare() && unit.pieces.iter().any(rust::has_own_name) {
+                return Err(format!("the {which} object tells no types; compile with -C debuginfo=2"));
+            }
+            Ok(types)
         };
         cell.get_or_init(read).as_ref().map_err(String::as_str)
     }
