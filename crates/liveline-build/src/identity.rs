@@ -128,8 +128,8 @@ pub(crate) fn keep(
     };
     let manifests: Vec<&PathBuf> =
         touched.iter().filter(|path| names_packages(path) && !vendored(path)).collect();
-    if let Some(path) = manifests.iter().find(|path| !differs_in_versions(&old.join(path), &new.join(path))) {
-        out.lost = Some(format!("{} differs in more than versions", path.display()));
+    if let Some(path) = manifests.iter().find(|path| !same_settings(&old.join(path), &new.join(path))) {
+        out.lost = Some(format!("{} changes profiles, patches or the resolver", path.display()));
         return Ok(out);
     }
     for path in manifests {
@@ -219,34 +219,29 @@ fn shape(package: &Package) -> Value {
     json!([dependencies, targets, package.features, package.edition, package.links])
 }
 
-/// Whether two manifests or lock files say the same but for versions, checksums and comments.
-fn differs_in_versions(old: &Path, new: &Path) -> bool {
-    let read = |path: &Path| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().map(without_version).filter(|line| !line.is_empty()).collect::<Vec<_>>()
-    };
-    // Which packages a lock file names is known already.
-    old.file_name().is_some_and(|name| name == "Cargo.lock") || read(old) == read(new)
+/// Whether two manifests give a build the same settings. Packages, with their dependencies, features and targets, are
+/// compared by what cargo says of them.
+fn same_settings(old: &Path, new: &Path) -> bool {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    old.file_name().is_some_and(|name| name == "Cargo.lock") || settings(&read(old)) == settings(&read(new))
 }
 
-/// A line of a manifest with versions blotted out.
-fn without_version(line: &str) -> String {
-    let line = line.trim();
-    if line.starts_with('#') {
-        return String::new();
+/// The lines of a manifest that decide how everything is built: profiles, patches of dependencies, the resolver.
+fn settings(manifest: &str) -> Vec<&str> {
+    const SECTIONS: [&str; 3] = ["profile", "patch", "replace"];
+    let mut inside = false;
+    let mut out = Vec::new();
+    for line in manifest.lines().map(str::trim).filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = SECTIONS.iter().any(|name| section.trim_start_matches('[').starts_with(name));
+        }
+        let dotted =
+            || SECTIONS.iter().any(|name| line.starts_with(name) && line[name.len()..].starts_with('.'));
+        if inside || dotted() || line.starts_with("resolver") || line.starts_with("cargo-features") {
+            out.push(line);
+        }
     }
-    let key = line.split('=').next().unwrap_or_default().trim();
-    if ["edition", "resolver", "opt-level", "debug", "lto", "strip", "panic"].contains(&key) {
-        return line.to_owned();
-    }
-    let parts = line.split('"').enumerate().map(|(index, part)| {
-        let number = part.trim_start_matches(['^', '=', '~', '<', '>', ' ']);
-        let version = index % 2 == 1
-            && number.starts_with(|first: char| first.is_ascii_digit())
-            && number.chars().all(|one| one.is_ascii_alphanumeric() || ".-+*, <>=^~".contains(one));
-        if version { "?" } else { part }
-    });
-    parts.collect::<Vec<_>>().join("\"")
+    out
 }
 
 #[cfg(test)]
@@ -254,20 +249,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_in_manifests() {
-        let same = |a, b| without_version(a) == without_version(b);
-        assert!(same("version = \"0.6.11\"", "version = \"0.6.12\""));
-        assert!(same(
-            "itoa = { version = \"=1.0.1\", features = [] }",
-            "itoa = { version = \"1.1\", features = [] }"
-        ));
-        assert!(!same(
-            "itoa = { version = \"1\", features = [\"a\"] }",
-            "itoa = { version = \"1\", features = [] }"
-        ));
-        assert!(!same("edition = \"2021\"", "edition = \"2024\""));
-        assert!(!same("opt-level = \"2\"", "opt-level = \"3\""));
-        assert!(!same("opt-level = 2", "opt-level = 3"));
-        assert!(!same("path = \"../1\"", "path = \"../2\""));
+    fn settings_of_manifests() {
+        let one =
+            "[package]\nversion = \"1\"\n# profile.x\n[profile.release]\nlto = true\n\n[features]\na = []\n";
+        let two = "[package]\nversion = \"2\"\nautolib = false\n[features]\na = []\n[profile.release]\nlto = true\n";
+        assert_eq!(settings(one), settings(two));
+        for other in [
+            "[profile.release]\nlto = false",
+            "",
+            "profile.release.lto = true",
+            "[patch.crates-io]\na = \"1\"",
+        ] {
+            assert_ne!(settings(one), settings(other), "{other}");
+        }
+        assert_ne!(settings("[workspace]\nresolver = \"2\""), settings("[workspace]\nresolver = \"3\""));
     }
 }

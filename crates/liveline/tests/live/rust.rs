@@ -2,15 +2,16 @@
 //! `docs/testing.md` lists the directives.
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::Outcome;
 use crate::builder::{check_answers, check_built};
 use crate::case::{Case, CaseBuild, Goal};
+use crate::command::{diff, exit, text};
 use crate::toolchain::{Build, cached, run, target_source, tests_folder, write};
+use crate::{Outcome, trial};
 
 /// How a case is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,41 @@ pub(crate) fn trials() -> Outcome<Vec<Trial>> {
             trials.push(Trial::test(name, move || case.check(&variant).map_err(Failed::from)));
         }
     }
+    trials.push(trial("rust::another_rustc_refused", another_rustc));
     Ok(trials)
+}
+
+/// Objects that say they are another compiler's: of the new build, and of both.
+fn another_rustc() -> Outcome {
+    let case = RustCase::read(&tests_folder().join("cases/rust/core.rs"))?;
+    let variant = case.variants.first().ok_or("no variant")?;
+    let folder = case.built(variant)?;
+    let scratch = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let place = scratch.path();
+    write(place, "comment", "rustc version 1.2.3 (another one)\0")?;
+    for side in ["old", "new"] {
+        run(Path::new("/"), &format!("cp -r {} {}", text(&folder.join(side)), text(place)))?;
+    }
+    let relabel = |side: &str| -> Outcome {
+        let objects = std::fs::read_dir(place.join(side)).map_err(|e| e.to_string())?;
+        for object in objects
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|it| it == "o"))
+        {
+            run(place, &format!("objcopy --update-section .comment=comment {}", text(&object)))?;
+        }
+        Ok(())
+    };
+    let program = folder.join("old/program");
+    let compare = || {
+        let patch = place.join("other.llp");
+        diff(&place.join("old"), &place.join("new"), &program, &patch, &[])?.expect(exit::REFUSED)
+    };
+    relabel("new")?;
+    compare()?.says("the new one by rustc 1.2.3")?;
+    relabel("old")?;
+    compare()?.says("the objects were compiled by rustc 1.2.3")
 }
 
 impl RustCase {
@@ -133,10 +168,15 @@ impl RustCase {
         Ok(Self { case: Case::parse(name, &common, false)?, source, flags, new_flags, without_std, variants })
     }
 
-    fn check(&self, variant: &Variant) -> Outcome {
+    /// The folder with both builds.
+    fn built(&self, variant: &Variant) -> Outcome<PathBuf> {
         let driver = target_source("driver.rs")?;
         let recipe = format!("{self:?} {variant:?}");
-        let folder = cached(&[&driver, &recipe], |folder| self.make(&driver, variant, folder))?;
+        cached(&[&driver, &recipe], |folder| self.make(&driver, variant, folder))
+    }
+
+    fn check(&self, variant: &Variant) -> Outcome {
+        let folder = self.built(variant)?;
         let program = folder.join("old/program");
         let build = Build { program: program.clone(), old: folder.join("old"), new: folder.join("new") };
         let built = CaseBuild { build, target: program, library: None, debug: None };
