@@ -363,3 +363,32 @@ fn a_main_may_stay_where_nothing_else_is_left_to_do() {
     assert_eq!(remainders(|text| text.replace("< 0", "> 0")), 0);
     assert_eq!(remainders(|text| text.replace("stop(\"bye\")", "stop(name)")), 1, "only behind stop");
 }
+
+#[test]
+fn a_main_that_a_call_can_leave_by_another_way_may_not_stay() {
+    const JUMPS: &str = r#"
+#include <setjmp.h>
+#include <stdio.h>
+jmp_buf place;
+int __attribute__((noinline)) serve(void) { longjmp(place, getchar()); }
+int main(void) {
+    if (setjmp(place)) return puts("old") < 0;
+    serve();
+    return 0;
+}
+"#;
+    const CATCHES: &str = r#"
+#include <cstdio>
+int __attribute__((noinline)) serve() { if (std::getchar() > 5) throw 1; return 0; }
+int main() {
+    try { serve(); } catch (int) { std::puts("old"); }
+    return 0;
+}
+"#;
+    for (compiler, flags, source) in [("gcc", "-O2", JUMPS), ("g++", "-O2 -x c++", CATCHES)] {
+        let link = if compiler == "g++" { "-lstdc++" } else { "" };
+        let report = Built::new(compiler, flags, link, source, &source.replace("old", "new")).report();
+        let main = patch(&report).meta.functions.iter().find(|function| function.name == "main");
+        assert_eq!(main.expect("main is replaced").remainders, Vec::<u64>::new(), "{compiler}");
+    }
+}

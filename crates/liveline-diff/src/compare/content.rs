@@ -52,6 +52,11 @@ impl<'u, 'd> Contents<'u, 'd> {
         same
     }
 
+    /// Whether an old function catches or cleans up.
+    pub(crate) fn catches(&self, old: usize) -> bool {
+        self.tables.0.contains_key(&old)
+    }
+
     /// Whether two functions catch and clean up the same in the same places.
     pub(crate) fn same_table(&mut self, pairs: &Comparison, old: usize, new: usize) -> bool {
         match (self.tables.0.get(&old).copied(), self.tables.1.get(&new).copied()) {

@@ -27,6 +27,10 @@ pub(crate) fn remainders(
     let (old_code, new_code) = (Code::of(old, before), Code::of(new, after));
     let mut compare = Compare { pairs, contents: Contents::new(old, new), old: &old_code, new: &new_code };
     let mut out = Vec::new();
+    // A call may end elsewhere than behind itself.
+    if compare.contents.catches(before) || old_code.calls_twice_returning() {
+        return out;
+    }
     for (&at, call) in old_code.calls() {
         let others: Vec<u64> = new_code
             .calls()
@@ -66,6 +70,14 @@ impl<'p> Code<'p> {
 
     fn calls(&self) -> impl Iterator<Item = (&u64, &Instruction)> {
         self.instructions.iter().filter(|(_, instruction)| is_call(instruction))
+    }
+
+    /// Whether it calls what may return again later, as `setjmp` does.
+    fn calls_twice_returning(&self) -> bool {
+        self.piece.relocs.iter().any(|reloc| {
+            let name = self.unit.target_name(reloc);
+            name.contains("setjmp") || ["getcontext", "savectx", "vfork"].contains(&name)
+        })
     }
 
     /// Relocations of the instruction's fields.
