@@ -170,8 +170,12 @@ fn two_patchers() -> Outcome {
         for patch in [&one, &two] {
             running.push(start_liveline(&["apply", text(&patch.path), "--pid", &pid, "--json"])?);
         }
-        for (patch, done) in [&one, &two].into_iter().zip(running) {
-            let run = done.finish()?;
+        // Both are over before one that was refused is asked again, or it could meet the other once more.
+        let mut over = Vec::new();
+        for done in running {
+            over.push(done.finish()?);
+        }
+        for (patch, run) in [&one, &two].into_iter().zip(over) {
             match run.code {
                 exit::DONE => {}
                 exit::REFUSED => {
