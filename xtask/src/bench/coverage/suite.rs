@@ -119,11 +119,22 @@ impl Trial<'_> {
             }
             let output = command.current_dir(sources).output().tried("run tclsh")?;
             passed.extend(names_of_passed(&String::from_utf8_lossy(&output.stdout)));
+            end_children(daemon.pid())?;
         }
         passed.sort();
         passed.dedup();
         Ok(passed)
     }
+}
+
+/// Ends what a test left running in the background, such as a slow save: it would outlive its server.
+fn end_children(pid: u32) -> Result<()> {
+    let file = format!("/proc/{pid}/task/{pid}/children");
+    // A server that crashed has none, and is found out by its test.
+    for child in std::fs::read_to_string(file).unwrap_or_default().split_whitespace() {
+        Command::new("kill").args(["-KILL", child]).status().tried("run kill")?;
+    }
+    Ok(())
 }
 
 /// Whether there is what the tests are written in.
@@ -206,6 +217,21 @@ fn without_colours(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{changed_lines, enclosing, names_of_passed, pattern};
+
+    #[test]
+    fn no_child_is_left() {
+        let mut shell = std::process::Command::new("sh").args(["-c", "sleep 1000; :"]).spawn().expect("sh");
+        let children = format!("/proc/{0}/task/{0}/children", shell.id());
+        let child = loop {
+            let text = std::fs::read_to_string(&children).expect("read");
+            if !text.trim().is_empty() {
+                break text;
+            }
+            std::thread::yield_now();
+        };
+        super::end_children(shell.id()).expect("ended");
+        assert!(shell.wait().expect("over").success(), "it waited for {child}");
+    }
 
     #[test]
     fn the_lines_of_a_diff() {
