@@ -39,6 +39,8 @@ pub(crate) struct Comparison {
     pub(crate) removed: Vec<usize>,
     /// Functions of which the new build has more copies than the old one: an old copy, and the new one.
     pub(crate) copies: Vec<(usize, usize)>,
+    /// Old copies of functions that were paired with a copy that may be called in another way.
+    pub(crate) crossed: BTreeSet<usize>,
     /// Further old copies of a function, by the new one that takes their place.
     pub(crate) twins: BTreeMap<usize, Vec<usize>>,
 }
