@@ -12,8 +12,8 @@ use liveline_process::{Mapping, Process, Registers};
 use crate::modules::{self, Loaded};
 use crate::registry::is_image;
 
-/// Deeper recursion than this is not judged.
-const FRAME_LIMIT: usize = 10_000;
+/// A thread with more frames than this is not judged: it is held meanwhile.
+const FRAME_LIMIT: usize = 256;
 /// Frames in which libc starts a thread (`start_thread`, `clone3`) or `main`.
 const START_FRAMES: usize = 2;
 /// System calls that an allocator makes with its lock held, or that make a process or thread.
@@ -69,21 +69,61 @@ fn role(loaded: &Loaded) -> Role {
     }
 }
 
+/// A module, with its functions in the order of their addresses: a judged thread waits for each lookup.
+struct Known {
+    role: Role,
+    range: (u64, u64),
+    file_name: String,
+    /// Start and end in the process, name.
+    functions: Vec<(u64, u64, String)>,
+}
+
+impl Known {
+    fn new(loaded: Loaded) -> Known {
+        let module = &loaded.module;
+        let full = module.symbols.iter().map(|s| (s.kind, s.address, s.size, &s.name));
+        let dynamic = module.dynamic_symbols.iter().filter(|symbol| symbol.defined);
+        let dynamic = dynamic.map(|s| (s.kind, s.address, s.size, &s.name));
+        let code = full
+            .chain(dynamic)
+            .filter(|(kind, ..)| matches!(kind, SymbolKind::Function | SymbolKind::IndirectFunction));
+        let mut functions: Vec<(u64, u64, String)> = code
+            .map(|(_, address, size, name)| {
+                let start = address.wrapping_add(loaded.bias);
+                (start, start.saturating_add(size), name.clone())
+            })
+            .collect();
+        functions.sort_by_key(|(start, ..)| *start);
+        Known {
+            role: role(&loaded),
+            range: loaded.range(),
+            file_name: loaded.file_name().to_owned(),
+            functions,
+        }
+    }
+
+    /// The function nearest before `pc` that reaches it: a return address may lie right behind one. Symbols may lie
+    /// within another's range.
+    fn function(&self, pc: u64) -> Option<&str> {
+        const NESTED: usize = 16;
+        let behind = self.functions.partition_point(|(start, ..)| *start <= pc);
+        let mut before = self.functions[..behind].iter().rev().take(NESTED);
+        before.find(|(_, end, _)| pc <= *end).map(|(.., name)| name.as_str())
+    }
+}
+
 /// Judges the threads of one process. Made while nobody is held: it reads every symbol table.
 pub(crate) struct Judge<'p> {
     process: &'p Process,
     unwinder: Unwinder,
-    modules: Vec<(Loaded, Role)>,
+    modules: Vec<Known>,
     images: Vec<(u64, u64)>,
     entry: u64,
 }
 
 impl<'p> Judge<'p> {
     pub(crate) fn new(process: &'p Process, mappings: &[Mapping], entry: u64) -> Judge<'p> {
-        let modules = modules::all(process, mappings).into_iter().map(|loaded| {
-            let role = role(&loaded);
-            (loaded, role)
-        });
+        let modules = modules::all(process, mappings).into_iter().map(Known::new);
         let images = mappings.iter().filter(|mapping| is_image(mapping) && mapping.exec);
         Judge {
             process,
@@ -156,40 +196,30 @@ impl<'p> Judge<'p> {
         Ok(())
     }
 
-    fn loaded(&self, pc: u64) -> Option<&(Loaded, Role)> {
-        self.modules.iter().find(|(loaded, _)| (loaded.range().0..loaded.range().1).contains(&pc))
+    fn module(&self, pc: u64) -> Option<&Known> {
+        self.modules.iter().find(|known| (known.range.0..known.range.1).contains(&pc))
     }
 
     fn is_in(&self, pc: u64, begin: &str) -> bool {
-        self.loaded(pc).is_some_and(|(loaded, _)| loaded.file_name().starts_with(begin))
+        self.module(pc).is_some_and(|known| known.file_name.starts_with(begin))
     }
 
     fn role(&self, pc: u64) -> Option<Role> {
         if self.images.iter().any(|(start, end)| (*start..*end).contains(&pc)) {
             return Some(Role::Own);
         }
-        self.loaded(pc).map(|(_, role)| *role)
+        self.module(pc).map(|known| known.role)
     }
 
     /// The function that an instruction, or a return address, is in.
     fn symbol(&self, pc: u64) -> Option<&str> {
-        let (loaded, _) = self.loaded(pc)?;
-        let address = pc.wrapping_sub(loaded.bias);
-        let module = &loaded.module;
-        let full = module.symbols.iter().map(|s| (s.kind, s.address, s.size, &s.name));
-        let dynamic = module.dynamic_symbols.iter().filter(|symbol| symbol.defined);
-        let dynamic = dynamic.map(|s| (s.kind, s.address, s.size, &s.name));
-        let mut inside = full.chain(dynamic).filter(|(kind, start, size, _)| {
-            matches!(kind, SymbolKind::Function | SymbolKind::IndirectFunction)
-                && (*start..=start + size).contains(&address)
-        });
-        inside.next().map(|(.., name)| name.as_str())
+        self.module(pc)?.function(pc)
     }
 
     fn name(&self, pc: u64) -> String {
-        match (self.symbol(pc), self.loaded(pc)) {
-            (Some(symbol), Some((loaded, _))) => format!("{symbol} ({})", loaded.file_name()),
-            (_, Some((loaded, _))) => format!("{pc:#x} ({})", loaded.file_name()),
+        match (self.symbol(pc), self.module(pc)) {
+            (Some(symbol), Some(known)) => format!("{symbol} ({})", known.file_name),
+            (_, Some(known)) => format!("{pc:#x} ({})", known.file_name),
             (_, None) => format!("{pc:#x}"),
         }
     }
