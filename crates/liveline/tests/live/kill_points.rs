@@ -18,14 +18,19 @@ use crate::toolchain::build_target;
 /// 128 + SIGKILL.
 const KILLED: i32 = 137;
 
-/// Kills on each target; three targets make more than a thousand.
+/// Kills on each target, in two rounds at least; four targets make more than a thousand.
 const KILLS: usize = 350;
 
 /// One trial for each target.
 pub(crate) fn trials() -> Vec<Trial> {
-    let targets = [("single", "0", "0"), ("busy_8", "8", "0"), ("asleep_32", "0", "32")];
-    let trial = |(name, busy, asleep): (&str, &'static str, &'static str)| {
-        Trial::test(format!("kill::{name}"), move || check(busy, asleep).map_err(Failed::from))
+    let targets = [
+        ("single", "pair.c", ["0", "0"]),
+        ("busy_8", "pair.c", ["8", "0"]),
+        ("asleep_32", "pair.c", ["0", "32"]),
+        ("throwing_8", "pair_throws.cpp", ["0", "8"]),
+    ];
+    let trial = |(name, source, threads): (&str, &'static str, [&'static str; 2])| {
+        Trial::test(format!("kill::{name}"), move || check(source, threads).map_err(Failed::from))
     };
     targets.into_iter().map(trial).collect()
 }
@@ -39,14 +44,13 @@ struct Bench {
     kills: usize,
 }
 
-fn check(busy: &'static str, asleep: &'static str) -> Outcome {
-    let build = build_target("pair.c", 2, "", "")?;
+fn check(source: &str, words: [&'static str; 2]) -> Outcome {
+    let build = build_target(source, 2, "", "")?;
     let patch = Patch::make(&build, "pair", &[])?;
-    let words = [busy, asleep];
     let process = Process::start(&build.program, &words)?;
     let mut bench = Bench { program: build.program, words, patch, process, kills: 0 };
     let mut round = 0;
-    while bench.kills < KILLS {
+    while bench.kills < KILLS || round < 2 {
         let before = bench.kills;
         bench.kill_first_apply(round)?;
         bench.kill_later_apply(round)?;

@@ -107,24 +107,35 @@ pub(crate) struct Build {
     pub(crate) new: PathBuf,
 }
 
-/// Builds `tests/targets/NAME` as a program, and its old and new objects with `-DVERSION=1` and `-DVERSION=new`.
+/// Builds `tests/targets/NAME`, in C or C++, as a program, and its old and new objects with `-DVERSION=1` and `-DVERSION=new`.
 ///
 /// `flags` go to every compilation, `link` to the link only.
 pub(crate) fn build_target(name: &str, new: u32, flags: &str, link: &str) -> Outcome<Build> {
     build_steps(name, 1, new, flags, link)
 }
 
+/// The files of its own folder that a source includes.
+fn included(source: &str) -> Vec<&str> {
+    source.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"')).collect()
+}
+
 /// As [`build_target`], from any version to any other; the program is always version 1.
 pub(crate) fn build_steps(name: &str, old: u32, new: u32, flags: &str, link: &str) -> Outcome<Build> {
     let source = target_source(name)?;
-    let key = format!("{old} {new} {flags} | {link}");
+    let beside = included(&source);
+    let texts = beside.iter().map(|name| target_source(name)).collect::<Outcome<Vec<_>>>()?;
+    let key = format!("{old} {new} {flags} | {link} | {texts:?}");
+    let (compiler, file) = if name.ends_with(".cpp") { ("g++", "target.cpp") } else { ("gcc", "target.c") };
     let folder = cached(&[&source, &key], |folder| {
-        write(folder, "target.c", &source)?;
-        let common = format!("gcc -O2 -pthread {flags}");
-        run(folder, &format!("{common} -DVERSION=1 -o target target.c {link}"))?;
+        write(folder, file, &source)?;
+        for (name, text) in beside.iter().zip(&texts) {
+            write(folder, name, text)?;
+        }
+        let common = format!("{compiler} -O2 -pthread {flags}");
+        run(folder, &format!("{common} -DVERSION=1 -o target {file} {link}"))?;
         for (object, version) in [("old.o", old), ("new.o", new)] {
             let sections = "-ffunction-sections -fdata-sections -g";
-            run(folder, &format!("{common} -DVERSION={version} {sections} -c -o {object} target.c"))?;
+            run(folder, &format!("{common} -DVERSION={version} {sections} -c -o {object} {file}"))?;
         }
         Ok(())
     })?;

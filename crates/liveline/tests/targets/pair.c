@@ -2,7 +2,9 @@
  *
  * pair BUSY SLEEPERS: the threads call pair() all the time, the sleepers poll in between. `ask` prints the
  * version, `check` the mixtures seen and whether every thread still goes on. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +21,7 @@ static unsigned long mixtures, failed_polls;
 static unsigned long turns[MOST];
 static int threads;
 
+#ifndef OWN_PAIR
 KEEP int left(int x) { return x * 10 + VERSION; }
 KEEP int right(int x) { return x * 100 + VERSION; }
 
@@ -27,6 +30,7 @@ KEEP int pair(int x) {
     int one = left(x) - x * 10, two = right(x) - x * 100;
     return one == two && one == VERSION ? one : 0;
 }
+#endif
 
 static void turn(long index) {
     int version = pair((int)index);
@@ -54,7 +58,7 @@ static void check(void) {
     unsigned long before[MOST];
     int standing = threads;
     memcpy(before, turns, sizeof before);
-    for (int try = 0; try < 4000 && standing; try++) {
+    for (int wait = 0; wait < 4000 && standing; wait++) {
         standing = 0;
         for (int i = 1; i <= threads; i++) standing += *(volatile unsigned long *)&turns[i] == before[i];
         if (standing) usleep(2000);

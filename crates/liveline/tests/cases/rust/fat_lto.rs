@@ -1,10 +1,10 @@
-//# opt: 2
-//# units: 1,4
+//# opt: 3
+//# units: 1,16
 //# rustc: -C lto=fat
-//# either
 //# before: 3 abc
 //# after: 4 ABC
-// One object of all crates: either that is refused, or the patch is right.
+//# verdict: program::case::answer changed
+// One object of all crates, compared like any other.
 pub fn start() {}
 
 #[inline(never)]

@@ -1,10 +1,11 @@
-//# opt: 2
-//# units: 1,4
+//# opt: 2,3
+//# units: 1,16
 //# rustc: -C lto=thin
-//# either
 //# before: 3 abc
 //# after: 4 ABC
-// Thin LTO mixes the functions of all crates: either that is refused, or the patch is right.
+//# verdict: program::case::value changed
+//# verdict: program::case::answer changed
+// Thin LTO mixes the functions of all crates; the objects that were linked are compared like any others.
 pub fn start() {}
 
 #[inline(never)]
