@@ -1,0 +1,312 @@
+//! Classes: a name, a factory that is swapped like any object, and the instances it made.
+#![allow(unsafe_code)]
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::call::enter;
+use crate::entry::{EntryRef, Target};
+use crate::error::ClassError;
+use crate::factory::{Factory, Make, Works};
+use crate::hold::Patience;
+use crate::object::Interface;
+use crate::pool::Pool;
+use crate::reference::ObjectRef;
+use crate::registry;
+use crate::sync::AtomicUsize;
+use crate::thread::{attached, current, domain};
+use crate::update::{Report, Update};
+use crate::version::Version;
+
+/// A class: it makes objects with the interface `I` from arguments `A`, keeps track of them, and replaces them all
+/// when it is updated.
+///
+/// It lives as long as the program; this is a reference to it.
+pub struct Class<I: ?Sized + Interface, A: 'static = ()> {
+    core: &'static Core<A>,
+    interface: PhantomData<fn() -> Box<I>>,
+}
+
+struct Core<A: 'static> {
+    name: String,
+    /// The factory's own entry of the object translation table.
+    factory: EntryRef,
+    instances: &'static Pool,
+    line: Mutex<Line<A>>,
+}
+
+/// The versions of a class: one after the other.
+struct Line<A> {
+    current: Works<A>,
+    previous: Option<Works<A>>,
+    sweep: Option<Sweep>,
+}
+
+/// How an update is made.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// How long calls may be kept waiting.
+    pub patience: Patience,
+    /// How many instances are replaced at the same time; 0: half as many as there are CPUs.
+    pub workers: usize,
+}
+
+impl Options {
+    /// All instances are replaced with this patience.
+    pub fn with_patience(patience: Patience) -> Self {
+        Self { patience, ..Self::default() }
+    }
+}
+
+impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
+    /// A new class. Its first version has the number that the factory says, mostly 1.
+    ///
+    /// # Errors
+    /// [`ClassError::NameTaken`].
+    pub fn new(name: &str, factory: Factory<I, A>) -> Result<Self, ClassError> {
+        let current = factory.works(factory.version());
+        let instances = Pool::leak(domain(), shards());
+        let factories = Pool::leak(domain(), 1);
+        registry::add(name, || {
+            instances.introduce(&current.version);
+            let make: Box<dyn Make<A>> = Box::new(current.clone());
+            let factory = factories.adopt(Target::of(make), &current.version, domain().generation());
+            let line = Mutex::new(Line { current, previous: None, sweep: None });
+            let core: &'static Core<A> =
+                Box::leak(Box::new(Core { name: name.to_string(), factory, instances, line }));
+            Self { core, interface: PhantomData }
+        })
+    }
+
+    /// The class of that name.
+    ///
+    /// # Errors
+    /// [`ClassError::Unknown`]; [`ClassError::Mismatch`] if it has another interface or other arguments.
+    pub fn find(name: &str) -> Result<Self, ClassError> {
+        registry::find(name)
+    }
+
+    /// A new instance, of the version that is current now.
+    pub fn create(&self, arguments: A) -> ObjectRef<I> {
+        // The factory is an object too: while we are inside it is not swapped, so an instance is tracked
+        // before an update can begin.
+        let _inside = enter(current(), self.core.factory);
+        // SAFETY: we are inside, and `new` and `begin` put only `dyn Make<A>` there.
+        let factory = unsafe { &*self.core.factory.target().pointer::<dyn Make<A>>() };
+        let stamp = domain().generation();
+        let object = factory.make(arguments);
+        ObjectRef::of(self.core.instances.adopt(object, factory.version(), stamp))
+    }
+
+    /// Makes the factory the current one and replaces all instances, each by itself. Returns when all are done.
+    ///
+    /// # Errors
+    /// Nothing has changed then. An instance that cannot be replaced stays, as the report says.
+    pub fn update(&self, factory: Factory<I, A>) -> Result<Report, ClassError> {
+        self.update_with(factory, Options::default())
+    }
+
+    /// As [`Class::update`], with options.
+    ///
+    /// # Errors
+    /// As [`Class::update`].
+    pub fn update_with(&self, factory: Factory<I, A>, options: Options) -> Result<Report, ClassError> {
+        let mut line = self.line()?;
+        let works = self.next(&line, factory)?;
+        self.replace_all(&mut line, works, options)
+    }
+
+    /// Makes the factory the current one; an instance is replaced when it is first called, or by a thread that
+    /// goes through all of them at low priority.
+    ///
+    /// # Errors
+    /// As [`Class::update`].
+    pub fn update_lazily(&self, factory: Factory<I, A>, options: Options) -> Result<Sweep, ClassError> {
+        let mut line = self.line()?;
+        let works = self.next(&line, factory)?;
+        let update = self.begin(&mut line, works, options)?;
+        let sweep = Sweep { state: Arc::new(Swept::default()) };
+        line.sweep = Some(sweep.clone());
+        let state = Arc::clone(&sweep.state);
+        std::thread::spawn(move || {
+            update.sweep(1, &AtomicUsize::new(0));
+            *lock(&state.report) = Some(update.end());
+            state.done.notify_all();
+        });
+        Ok(sweep)
+    }
+
+    /// Goes back to the code of the version before, as a new version.
+    ///
+    /// # Errors
+    /// [`ClassError::NothingToRevert`], and as [`Class::update`].
+    pub fn revert(&self) -> Result<Report, ClassError> {
+        let mut line = self.line()?;
+        let works = line.previous.as_ref().ok_or(ClassError::NothingToRevert)?;
+        let works = works.numbered(line.current.version.number + 1);
+        self.replace_all(&mut line, works, Options::default())
+    }
+
+    /// The number of the current version.
+    pub fn version(&self) -> u32 {
+        let _inside = enter(current(), self.core.factory);
+        // SAFETY: as in `create`.
+        unsafe { &*self.core.factory.target().pointer::<dyn Make<A>>() }.version().number
+    }
+
+    /// The class's name.
+    pub fn name(&self) -> &'static str {
+        &self.core.name
+    }
+
+    /// How many instances there are.
+    pub fn len(&self) -> usize {
+        self.core.instances.len()
+    }
+
+    /// Whether there is no instance.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the class is, for people: its interface and the arguments of construction.
+    pub(crate) fn kind() -> String {
+        format!("a class of {} made from {}", I::NAME, type_name::<A>())
+    }
+
+    /// The line, with no update under way.
+    fn line(&self) -> Result<MutexGuard<'static, Line<A>>, ClassError> {
+        let mut line = match self.core.line.try_lock() {
+            Ok(line) => line,
+            Err(TryLockError::Poisoned(line)) => line.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(ClassError::Updating),
+        };
+        // A lazy update is finished first: instances go from one version to the next.
+        if let Some(sweep) = line.sweep.take() {
+            sweep.wait();
+        }
+        Ok(line)
+    }
+
+    fn next(&self, line: &Line<A>, factory: Factory<I, A>) -> Result<Works<A>, ClassError> {
+        let (running, offered) = (line.current.version.number, factory.version());
+        if running.checked_add(1) != Some(offered) {
+            return Err(ClassError::Version { running, offered });
+        }
+        Ok(factory.works(offered))
+    }
+
+    fn replace_all(
+        &self,
+        line: &mut Line<A>,
+        works: Works<A>,
+        options: Options,
+    ) -> Result<Report, ClassError> {
+        let update = self.begin(line, works, options)?;
+        let workers = if options.workers == 0 { (shards() / 2).max(1) } else { options.workers };
+        update.sweep(workers, &AtomicUsize::new(0));
+        Ok(update.end())
+    }
+
+    /// Swaps the factory and begins the update of the instances, in one.
+    fn begin(
+        &self,
+        line: &mut Line<A>,
+        works: Works<A>,
+        options: Options,
+    ) -> Result<Arc<Update>, ClassError> {
+        let core = self.core;
+        let held = options.patience.hold(attached(), core.factory).map_err(ClassError::Factory)?;
+        // Nobody is inside the factory: all instances are tracked and no new one comes.
+        if core.instances.len() > 0 {
+            let (old, new) = (&line.current.version.code, &works.version.code);
+            old.gives().best(new.takes()).map_err(ClassError::Factory)?;
+        }
+        let update = Update::begin(core.instances, Arc::clone(&works.version), options.patience)
+            .map_err(ClassError::Factory)?;
+        let make: Box<dyn Make<A>> = Box::new(works.clone());
+        let old = held.replace(Target::of(make), works.version.id);
+        held.open(domain().generation());
+        // SAFETY: the old factory is out of the table, nobody is inside, and it was a `dyn Make<A>`.
+        drop(unsafe { old.into_box::<dyn Make<A>>() });
+        line.previous = Some(std::mem::replace(&mut line.current, works));
+        Ok(update)
+    }
+}
+
+impl<I: ?Sized + Interface, A: 'static> Clone for Class<I, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I: ?Sized + Interface, A: 'static> Copy for Class<I, A> {}
+
+impl<I: ?Sized + Interface, A: 'static> fmt::Debug for Class<I, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Class").field("name", &self.core.name).field("interface", &I::NAME).finish()
+    }
+}
+
+/// A lazy update under way.
+#[derive(Clone)]
+pub struct Sweep {
+    state: Arc<Swept>,
+}
+
+#[derive(Default)]
+struct Swept {
+    report: Mutex<Option<Report>>,
+    done: Condvar,
+}
+
+impl Sweep {
+    /// Waits until every instance was looked at.
+    pub fn wait(&self) -> Report {
+        let mut report = lock(&self.state.report);
+        loop {
+            if let Some(report) = &*report {
+                return report.clone();
+            }
+            report = self.state.done.wait(report).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The report, if every instance was looked at.
+    pub fn report(&self) -> Option<Report> {
+        lock(&self.state.report).clone()
+    }
+}
+
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sweep").field("report", &self.report()).finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many instance lists a class has: one for each CPU.
+pub(crate) fn shards() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(64)
+}
+
+/// A number that no version of this program has yet.
+pub(crate) fn version_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<A> Works<A> {
+    /// The same code under another number.
+    fn numbered(&self, number: u32) -> Self {
+        let version = Version { id: version_id(), number, code: Arc::clone(&self.version.code) };
+        Self { version: Arc::new(version), construct: Arc::clone(&self.construct) }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which record is this thread's own.
+
+use std::cell::Cell;
+
+use crate::domain::Domain;
+use crate::record::Record;
+
+static FULL: Record = Record::full();
+static DOMAIN: Domain = Domain::new();
+
+thread_local! {
+    static CURRENT: Cell<&'static Record> = const { Cell::new(&FULL) };
+    static ATTACHED: Attached = const { Attached };
+}
+
+/// Gives the record back when the thread ends.
+struct Attached;
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let record = CURRENT.replace(&FULL);
+        if !std::ptr::eq(record, &FULL) {
+            domain().detach(record);
+        }
+    }
+}
+
+/// This program's objects and threads.
+pub(crate) fn domain() -> &'static Domain {
+    &DOMAIN
+}
+
+/// This thread's record, or one with no free place.
+#[inline(always)]
+pub(crate) fn current() -> &'static Record {
+    CURRENT.get()
+}
+
+/// This thread's record.
+pub(crate) fn attached() -> &'static Record {
+    own(current())
+}
+
+/// The record itself, unless it is the one that stands for none.
+pub(crate) fn own(record: &'static Record) -> &'static Record {
+    if std::ptr::eq(record, &FULL) { attach() } else { record }
+}
+
+#[cold]
+fn attach() -> &'static Record {
+    let record = domain().attach(thread_number());
+    CURRENT.set(record);
+    // A thread that ends may call objects after this was dropped: then its record is never given back.
+    let _ = ATTACHED.try_with(|_| ());
+    record
+}
+
+/// The kernel's number of this thread.
+#[allow(unsafe_code)]
+fn thread_number() -> usize {
+    // SAFETY: gettid(2) takes nothing and always succeeds.
+    unsafe { libc::gettid() as usize }
+}
+
+/// Lets threads that serve calls go first: this one only sweeps.
+#[allow(unsafe_code)]
+pub(crate) fn yield_to_others() {
+    // SAFETY: setpriority(2) takes numbers only. That it may be refused is no harm.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, thread_number() as libc::id_t, 19) };
+}

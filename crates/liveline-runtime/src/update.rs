@@ -1,0 +1,172 @@
+//! An update of a class: its instances go over one by one, by whoever comes first to each.
+//!
+//! An update begins a generation. Every call after that finds its entry unverified and asks the pool; so who
+//! asks may convert the object alone (`Held::claim`), unless somebody was inside when the generation began.
+//! Those objects go on as they are until they can be held in the ordinary way.
+#![allow(unsafe_code)]
+
+use std::collections::{HashMap, HashSet};
+
+use crate::entry::{EntryRef, HELD};
+use crate::error::{Refusal, SwapError};
+use crate::hold::{Held, Patience};
+#[cfg(not(loom))]
+use crate::pool::Filled;
+use crate::pool::Pool;
+use crate::record::{Record, each_call};
+use crate::sync::{Acquire, Arc, AtomicUsize, Mutex, Relaxed, lock};
+use crate::version::{Version, discard, transfer};
+use crate::wait::{self, Until};
+
+/// An update that began.
+pub(crate) struct Update {
+    pool: &'static Pool,
+    pub(crate) to: Arc<Version>,
+    patience: Patience,
+    /// Entries that somebody was inside of when the update began.
+    busy: HashSet<EntryRef>,
+    /// Instances that stay as they are, and why.
+    kept: Mutex<HashMap<EntryRef, SwapError>>,
+    converted: AtomicUsize,
+}
+
+/// What became of the instances.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many are of the new version now.
+    pub converted: usize,
+    /// Why others stayed as they were: whole, of the old version, answering calls.
+    pub kept: Vec<SwapError>,
+}
+
+impl Update {
+    /// Begins an update: every later call of an instance finds it converted, or converts it.
+    pub(crate) fn begin(
+        pool: &'static Pool,
+        to: Arc<Version>,
+        patience: Patience,
+    ) -> Result<Arc<Self>, SwapError> {
+        let mut pending = lock(&pool.pending);
+        let records = pool.domain.begin_generation().ok_or(SwapError::NoFence)?;
+        let mut busy = HashSet::new();
+        each_call(&records, |_, _, entry| {
+            if std::ptr::eq(entry.pool(), pool) {
+                busy.insert(entry);
+            }
+        });
+        drop(records);
+        pool.introduce(&to);
+        let update = Arc::new(Self {
+            pool,
+            to,
+            patience,
+            busy,
+            kept: Mutex::new(HashMap::new()),
+            converted: AtomicUsize::new(0),
+        });
+        *pending = Some(Arc::clone(&update));
+        Ok(update)
+    }
+
+    /// Whether the first caller of the entry is to convert it.
+    pub(crate) fn wants(&self, entry: EntryRef) -> bool {
+        self.is_old(entry) && !self.busy.contains(&entry)
+    }
+
+    fn is_old(&self, entry: EntryRef) -> bool {
+        entry.version() != self.to.id && !lock(&self.kept).contains_key(&entry)
+    }
+
+    /// Puts an object of the new version in place of the one held; if that fails the old one stays.
+    pub(crate) fn convert(&self, record: &'static Record, entry: EntryRef, held: Held, generation: usize) {
+        let made = match self.pool.version(entry.version()) {
+            // It was converted before we held it.
+            Some(from) if from.id == self.to.id => return held.open(generation),
+            Some(from) => {
+                record.begin_transfer(entry);
+                // SAFETY: the entry said that its object is of this version; it is held.
+                let made = unsafe { transfer(&*from.code, &*self.to.code, held.target()) };
+                record.end_transfer();
+                made.map(|new| (from, new))
+            }
+            None => Err(SwapError::Refused(Refusal::new("the version of the object is unknown"))),
+        };
+        match made {
+            Ok((from, new)) => {
+                let old = held.replace(new, self.to.id);
+                held.open(generation);
+                self.converted.fetch_add(1, Relaxed);
+                // SAFETY: the old object is out of the table; nobody was inside.
+                unsafe { discard(&*from.code, old) };
+            }
+            Err(why) => {
+                lock(&self.kept).insert(entry, why);
+                held.open(generation);
+            }
+        }
+    }
+
+    /// Converts all instances, each alone, on as many threads as are said.
+    #[cfg(not(loom))]
+    pub(crate) fn sweep(&self, workers: usize, stop: &AtomicUsize) {
+        let chunks = self.pool.chunks();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            crate::thread::yield_to_others();
+            let record = crate::thread::attached();
+            while let Some(chunk) = chunks.get(next.fetch_add(1, Relaxed)) {
+                if stop.load(Relaxed) != 0 {
+                    return;
+                }
+                self.visit_all(record, *chunk);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..workers.clamp(1, chunks.len().max(1)) {
+                scope.spawn(work);
+            }
+        });
+    }
+
+    #[cfg(not(loom))]
+    fn visit_all(&self, record: &'static Record, chunk: Filled) {
+        for entry in chunk.entries() {
+            if entry.try_retain() {
+                self.visit(record, entry);
+                self.pool.release(entry);
+            }
+        }
+    }
+
+    /// Converts one instance, or waits until another thread has.
+    pub(crate) fn visit(&self, record: &'static Record, entry: EntryRef) {
+        while self.is_old(entry) {
+            let generation = self.pool.domain.generation();
+            if self.busy.contains(&entry) {
+                match self.patience.hold(record, entry) {
+                    Ok(held) => self.convert(record, entry, held, generation),
+                    Err(why) => {
+                        lock(&self.kept).insert(entry, why);
+                    }
+                }
+                continue;
+            }
+            let state = entry.state.load(Acquire);
+            if state & HELD != 0 {
+                wait::wait(entry, state, Until::Opened);
+            } else if let Some(held) = Held::claim(entry, state) {
+                self.convert(record, entry, held, generation);
+            }
+        }
+    }
+
+    /// The update is over: instances that are still of an old version stay so.
+    pub(crate) fn end(&self) -> Report {
+        *lock(&self.pool.pending) = None;
+        let kept = lock(&self.kept);
+        let old: HashSet<u32> = kept.keys().map(|entry| entry.version()).collect();
+        self.pool.keep(|id| id == self.to.id || old.contains(&id));
+        Report { converted: self.converted.load(Relaxed), kept: kept.values().cloned().collect() }
+    }
+}
