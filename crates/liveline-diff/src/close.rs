@@ -315,14 +315,16 @@ impl<'d> World<'d> {
     }
 
     /// A hidden global, which the linker made local. One of Rust's may be of a library that was not given; names of the
-    /// unwinder are libgcc's own, in a static program too.
+    /// unwinder are libgcc's own, in a static program too; and what a static program chooses at its start is its C
+    /// library's, which the linker makes local where the program is position-independent.
     fn hidden_global(&self, name: &str) -> Option<&liveline_elf::module::Symbol> {
-        let unwinder = name.starts_with("_Unwind_") && self.program.is_static();
-        if !rust::is_rust(name) && !unwinder {
-            self.definitions.get(name)?;
-        }
         let mut found = self.program.locals(name);
         let only = found.next()?;
+        let unwinder = name.starts_with("_Unwind_") && self.program.is_static();
+        let chosen = only.kind == SymbolKind::IndirectFunction && self.program.is_static();
+        if !rust::is_rust(name) && !unwinder && !chosen {
+            self.definitions.get(name)?;
+        }
         found.next().is_none().then_some(only)
     }
 
