@@ -23,10 +23,14 @@ impl Chunk {
     /// Chunks are aligned to their size, so that an entry finds its chunk.
     pub(crate) const SIZE: usize = 64 << 10;
     const ENTRIES: usize = Self::SIZE / size_of::<Entry>() - 1;
-    const LAYOUT: Layout = match Layout::from_size_align(Self::SIZE, Self::SIZE) {
-        Ok(layout) => layout,
-        Err(_) => unreachable!(),
-    };
+    /// The most chunks that are asked for at once: room that is not used yet takes no memory, and many small
+    /// aligned blocks would tear holes into the allocator's.
+    const MOST: usize = 16;
+
+    /// The room of so many chunks.
+    fn layout(chunks: usize) -> Layout {
+        Layout::from_size_align(chunks * Self::SIZE, Self::SIZE).expect("at most a megabyte")
+    }
 }
 
 const _: () = assert!(size_of::<Chunk>() <= size_of::<Entry>());
@@ -60,6 +64,8 @@ impl Filled {
 #[derive(Default)]
 struct Shard {
     chunks: Vec<Filled>,
+    /// Which of them has room.
+    filling: usize,
     free: Vec<EntryRef>,
     live: usize,
 }
@@ -100,21 +106,36 @@ impl Pool {
     }
 
     fn fresh(&'static self, shard: &mut Shard, number: usize) -> EntryRef {
-        if shard.chunks.last().is_none_or(|c| c.used == Chunk::ENTRIES) {
-            // SAFETY: the layout has a size.
-            let Some(chunk) = NonNull::new(unsafe { alloc(Chunk::LAYOUT) }.cast::<Chunk>()) else {
-                handle_alloc_error(Chunk::LAYOUT);
-            };
-            // SAFETY: the memory is new, large enough and aligned.
-            unsafe { chunk.write(Chunk { pool: self, shard: number }) };
-            shard.chunks.push(Filled { chunk, used: 0 });
+        if shard.chunks.get(shard.filling).is_some_and(|c| c.used == Chunk::ENTRIES) {
+            shard.filling += 1;
         }
-        let last = shard.chunks.len() - 1;
-        let filled = &mut shard.chunks[last];
-        // SAFETY: there is room for one more entry, checked above.
+        if shard.filling == shard.chunks.len() {
+            self.grow(shard, number);
+        }
+        let filled = &mut shard.chunks[shard.filling];
+        // SAFETY: there is room for one more entry, as just made sure.
         unsafe { filled.chunk.cast::<Entry>().add(1 + filled.used).write(Entry::free()) };
         filled.used += 1;
         filled.entry(filled.used - 1)
+    }
+
+    /// More chunks: as many as there are, up to a bound.
+    fn grow(&'static self, shard: &mut Shard, number: usize) {
+        let count = shard.chunks.len().clamp(1, Chunk::MOST);
+        let layout = Chunk::layout(count);
+        // SAFETY: the layout has a size.
+        let Some(first) = NonNull::new(unsafe { alloc(layout) }.cast::<Chunk>()) else {
+            handle_alloc_error(layout);
+        };
+        for at in 0..count {
+            // SAFETY: the memory is new, has room for `count` chunks, and is aligned.
+            let chunk = unsafe {
+                let chunk = first.byte_add(at * Chunk::SIZE);
+                chunk.write(Chunk { pool: self, shard: number });
+                chunk
+            };
+            shard.chunks.push(Filled { chunk, used: 0 });
+        }
     }
 
     /// Takes an entry back whose last reference is gone; the object is the caller's.

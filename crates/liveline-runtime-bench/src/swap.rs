@@ -1,0 +1,167 @@
+//! One object swapped while 1,000 callers are in flight: how long each is delayed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use liveline_runtime::{ObjectRef, Patience, class, interface};
+
+use crate::{Row, quantile};
+
+const CALLERS: usize = 1000;
+/// How long a call takes.
+const WORK: Duration = Duration::from_millis(50);
+const SWAPS: usize = 20;
+const PATIENCE: Patience = Patience { bound: Duration::from_secs(10), attempts: 1 };
+
+/// Calls say when they were let in and when they left, ns since the start.
+#[interface]
+trait Slow {
+    fn sleep(&self, clock: Instant) -> (u64, u64);
+    async fn sleep_async(&self, clock: Instant) -> (u64, u64);
+}
+
+fn now(clock: Instant) -> u64 {
+    clock.elapsed().as_nanos() as u64
+}
+
+macro_rules! slow {
+    ($name:ident, $version:literal) => {
+        #[derive(Default)]
+        struct $name;
+
+        #[class(version = $version, stateless)]
+        impl Slow for $name {
+            fn sleep(&self, clock: Instant) -> (u64, u64) {
+                let entered = now(clock);
+                std::thread::sleep(WORK);
+                (entered, now(clock))
+            }
+
+            async fn sleep_async(&self, clock: Instant) -> (u64, u64) {
+                let entered = now(clock);
+                tokio::time::sleep(WORK).await;
+                (entered, now(clock))
+            }
+        }
+    };
+}
+
+slow!(Old, 1);
+slow!(New, 2);
+
+/// A call: when it was made, let in, and left.
+type Call = (u64, u64, u64);
+/// A swap: when it began and ended.
+type Swap = (u64, u64);
+
+fn swaps(object: &ObjectRef<dyn Slow>, clock: Instant) -> Vec<Swap> {
+    (0..SWAPS)
+        .map(|n| {
+            std::thread::sleep(WORK * 2);
+            let began = now(clock);
+            match n % 2 {
+                0 => ObjectRef::swap_with::<New>(object, PATIENCE),
+                _ => ObjectRef::swap_with::<Old>(object, PATIENCE),
+            }
+            .expect("callers leave in time");
+            (began, now(clock))
+        })
+        .collect()
+}
+
+/// 1,000 threads.
+pub(crate) fn threads() -> Vec<Row> {
+    let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
+    let (clock, stop) = (Instant::now(), AtomicBool::new(false));
+    let calls = Mutex::new(Vec::new());
+    let swaps = std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            let caller = || {
+                let mut own: Vec<Call> = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let made = now(clock);
+                    let (entered, left) = object.sleep(clock);
+                    own.push((made, entered, left));
+                }
+                calls.lock().unwrap().extend(own);
+            };
+            std::thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, caller).expect("a thread");
+        }
+        let swaps = swaps(&object, clock);
+        stop.store(true, Ordering::Relaxed);
+        swaps
+    });
+    report("1,000 threads", &calls.into_inner().unwrap(), &swaps)
+}
+
+/// 1,000 tasks on as many threads as there are processors.
+pub(crate) fn tasks() -> Vec<Row> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
+    let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
+    let clock = Instant::now();
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let tasks: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let object = object.clone();
+            runtime.spawn(async move {
+                let mut own: Vec<Call> = Vec::new();
+                while !STOP.load(Ordering::Relaxed) {
+                    let made = now(clock);
+                    let (entered, left) = object.sleep_async(clock).await;
+                    own.push((made, entered, left));
+                }
+                own
+            })
+        })
+        .collect();
+    let swaps = swaps(&object, clock);
+    STOP.store(true, Ordering::Relaxed);
+    let calls: Vec<Call> =
+        runtime.block_on(async { futures_of(tasks).await }).into_iter().flatten().collect();
+    report("1,000 tasks", &calls, &swaps)
+}
+
+async fn futures_of<T>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("no task panics"));
+    }
+    results
+}
+
+/// By how much callers were delayed beyond the longest call that was inside when the swap began.
+fn report(subject: &str, calls: &[Call], swaps: &[Swap]) -> Vec<Row> {
+    let (mut opened, mut beyond, mut worst) = (Vec::new(), Vec::new(), Vec::new());
+    for &(began, ended) in swaps {
+        let inside = calls.iter().filter(|(_, entered, left)| *entered < began && began < *left);
+        let Some(last_left) = inside.map(|(_, _, left)| *left).max() else { continue };
+        opened.push((ended.saturating_sub(last_left)) as f64 / 1e3);
+        let longest = last_left - began;
+        let held = |&&(made, entered, _): &&Call| made < ended && entered > began && entered - made > 1000;
+        let mut delays: Vec<f64> = calls
+            .iter()
+            .filter(held)
+            .map(|(made, entered, _)| (entered - made).saturating_sub(longest) as f64 / 1e3)
+            .collect();
+        delays.sort_by(f64::total_cmp);
+        worst.push(delays.last().copied().unwrap_or(0.0));
+        beyond.extend(delays);
+    }
+    for values in [&mut opened, &mut beyond, &mut worst] {
+        values.sort_by(f64::total_cmp);
+    }
+    vec![
+        Row::new("last call left → open again, median swap", subject, quantile(&opened, 0.5), "µs"),
+        Row::new("last call left → open again, worst swap", subject, quantile(&opened, 1.0), "µs"),
+        Row::new("delay beyond the longest call, median caller", subject, quantile(&beyond, 0.5), "µs"),
+        Row::new("delay beyond the longest call, 99 % of callers", subject, quantile(&beyond, 0.99), "µs"),
+        Row::new(
+            "delay beyond the longest call, last caller of the median swap",
+            subject,
+            quantile(&worst, 0.5),
+            "µs",
+        ),
+        Row::new("callers delayed a swap", subject, beyond.len() as f64 / swaps.len() as f64, ""),
+    ]
+}
