@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use crate::entry::{EntryRef, GENERATION};
 use crate::record::{Place, Record};
-use crate::sync::{Arc, AtomicPtr, AtomicUsize, Mutex, MutexGuard, Relaxed, SeqCst, Thread, fence, lock};
+use crate::sync::{Arc, AtomicPtr, AtomicUsize, Mutex, MutexGuard, Relaxed, SeqCst, Sleeper, fence, lock};
 
 /// One program's objects and threads.
 pub(crate) struct Domain {
@@ -21,7 +21,7 @@ pub(crate) struct Domain {
 
 /// A swapper that waits until nobody is inside an entry.
 pub(crate) struct Drain {
-    pub(crate) swapper: Thread,
+    pub(crate) swapper: Sleeper,
     /// The place for which it sleeps; others that leave need not wake it.
     pub(crate) awaited: AtomicPtr<Place>,
 }
@@ -110,7 +110,7 @@ impl Domain {
         let Some(drain) = drain else { return };
         fence(SeqCst);
         if drain.awaited.load(Relaxed) == ptr::from_ref(place).cast_mut() {
-            drain.swapper.unpark();
+            drain.swapper.wake();
         }
     }
 

@@ -165,14 +165,14 @@ impl Entry {
     /// # Safety
     /// The caller holds the entry and nobody is inside.
     pub(crate) unsafe fn replace(&self, target: Target, version: u32) -> Target {
-        self.version.store(version, Relaxed);
+        self.version.store(version, Release);
         // SAFETY: nobody else reads or writes it while it is held.
         self.target.with_mut(|place| unsafe { place.replace(target) })
     }
 
-    /// The `Version::id` of the object.
+    /// The `Version::id` of the object. Whoever sees the new one sees what was done before as well.
     pub(crate) fn version(&self) -> u32 {
-        self.version.load(Relaxed)
+        self.version.load(Acquire)
     }
 
     /// One more reference, where there is one.

@@ -8,7 +8,7 @@ use crate::domain::{Domain, Drain};
 use crate::entry::{DRAINING, EntryRef, HELD, RESCAN, Target};
 use crate::error::SwapError;
 use crate::record::{Place, Record, each_call};
-use crate::sync::{Acquire, Arc, AtomicPtr, Relaxed, SeqCst, current, fence, park_until};
+use crate::sync::{Acquire, Arc, AtomicPtr, Relaxed, SeqCst, Sleeper, fence};
 use crate::wait::{self, Until};
 
 /// How long calls may be kept waiting for a swap, and how often it is tried.
@@ -65,7 +65,8 @@ impl Held {
     /// call since has asked first. None if its state is no more the one seen.
     pub(crate) fn claim(entry: EntryRef, seen: usize) -> Option<Self> {
         debug_assert_eq!(seen & HELD, 0);
-        entry.change(seen, HELD).then_some(Self { entry, stamp: seen })
+        // Not `then_some`: a `Held` that is made and dropped opens the entry of whoever does hold it.
+        entry.change(seen, HELD).then(|| Self { entry, stamp: seen })
     }
 
     /// Holds an entry and waits until all calls inside have left, at most until the deadline.
@@ -97,7 +98,7 @@ impl Held {
 
     fn drain(&self, deadline: Option<Instant>) -> Result<(), SwapError> {
         let domain = self.entry.pool().domain;
-        let drain = Arc::new(Drain { swapper: current(), awaited: AtomicPtr::new(ptr::null_mut()) });
+        let drain = Arc::new(Drain { swapper: Sleeper::here(), awaited: AtomicPtr::new(ptr::null_mut()) });
         domain.enlist(self.entry, &drain);
         let drained = self.wait_until_left(domain, &drain, deadline);
         domain.delist(self.entry);
@@ -120,7 +121,7 @@ impl Held {
                 } else if deadline.is_some_and(|d| Instant::now() >= d) {
                     return Err(SwapError::Busy { calls: inside.len(), thread: *thread });
                 } else {
-                    park_until(deadline);
+                    drain.swapper.sleep(deadline);
                 }
             }
             if self.is_alone() {

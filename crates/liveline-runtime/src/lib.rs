@@ -38,6 +38,8 @@
 //! # }
 //! ```
 #![deny(unsafe_code)]
+// The models drive what classes and references drive otherwise.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("liveline-runtime needs Linux: membarrier(2) and futex(2)");
@@ -67,6 +69,9 @@ mod reference;
 mod registry;
 #[cfg(not(loom))]
 mod thread;
+
+#[cfg(all(test, loom))]
+mod models;
 
 pub use error::{ClassError, Refusal, SwapError};
 pub use hold::Patience;

@@ -21,11 +21,11 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// Chunks are aligned to their size, so that an entry finds its chunk.
-    pub(crate) const SIZE: usize = 64 << 10;
+    pub(crate) const SIZE: usize = if cfg!(loom) { 4 << 10 } else { 64 << 10 };
     const ENTRIES: usize = Self::SIZE / size_of::<Entry>() - 1;
     /// The most chunks that are asked for at once: room that is not used yet takes no memory, and many small
     /// aligned blocks would tear holes into the allocator's.
-    const MOST: usize = 16;
+    const MOST: usize = if cfg!(loom) { 1 } else { 16 };
 
     /// The room of so many chunks.
     fn layout(chunks: usize) -> Layout {
@@ -110,32 +110,18 @@ impl Pool {
             shard.filling += 1;
         }
         if shard.filling == shard.chunks.len() {
-            self.grow(shard, number);
+            grow(shard);
         }
         let filled = &mut shard.chunks[shard.filling];
+        if filled.used == 0 {
+            // SAFETY: the chunk is new, and as large and aligned as it must be. It is touched only now, since
+            // untouched room takes no memory.
+            unsafe { filled.chunk.write(Chunk { pool: self, shard: number }) };
+        }
         // SAFETY: there is room for one more entry, as just made sure.
         unsafe { filled.chunk.cast::<Entry>().add(1 + filled.used).write(Entry::free()) };
         filled.used += 1;
         filled.entry(filled.used - 1)
-    }
-
-    /// More chunks: as many as there are, up to a bound.
-    fn grow(&'static self, shard: &mut Shard, number: usize) {
-        let count = shard.chunks.len().clamp(1, Chunk::MOST);
-        let layout = Chunk::layout(count);
-        // SAFETY: the layout has a size.
-        let Some(first) = NonNull::new(unsafe { alloc(layout) }.cast::<Chunk>()) else {
-            handle_alloc_error(layout);
-        };
-        for at in 0..count {
-            // SAFETY: the memory is new, has room for `count` chunks, and is aligned.
-            let chunk = unsafe {
-                let chunk = first.byte_add(at * Chunk::SIZE);
-                chunk.write(Chunk { pool: self, shard: number });
-                chunk
-            };
-            shard.chunks.push(Filled { chunk, used: 0 });
-        }
     }
 
     /// Takes an entry back whose last reference is gone; the object is the caller's.
@@ -203,6 +189,21 @@ impl Pool {
                 entry.change(seen, generation);
             }
         }
+    }
+}
+
+/// More chunks: as many as there are, up to a bound.
+fn grow(shard: &mut Shard) {
+    let count = shard.chunks.len().clamp(1, Chunk::MOST);
+    let layout = Chunk::layout(count);
+    // SAFETY: the layout has a size.
+    let Some(first) = NonNull::new(unsafe { alloc(layout) }.cast::<Chunk>()) else {
+        handle_alloc_error(layout);
+    };
+    for at in 0..count {
+        // SAFETY: the memory has room for `count` chunks.
+        let chunk = unsafe { first.byte_add(at * Chunk::SIZE) };
+        shard.chunks.push(Filled { chunk, used: 0 });
     }
 }
 

@@ -1,22 +1,17 @@
 //! Atomics, locks and cells: the standard library's, or loom's where the models run (`--cfg loom`).
 
+pub(crate) use std::sync::Arc;
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicPtr, AtomicU32, AtomicUsize, fence},
 };
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Arc, Mutex, MutexGuard,
+    Mutex, MutexGuard,
     atomic::{AtomicPtr, AtomicU32, AtomicUsize, fence},
 };
-
-#[cfg(not(loom))]
-pub(crate) use std::thread::{Thread, current};
-
-#[cfg(loom)]
-pub(crate) use loom::thread::{Thread, current};
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
@@ -48,21 +43,55 @@ impl<T> Shared<T> {
 }
 
 #[cfg(loom)]
-pub(crate) use loom::cell::UnsafeCell as Shared;
+pub(crate) type Shared<T> = loom::cell::UnsafeCell<T>;
 
-/// Waits until woken or until the time has passed; may return for no reason.
+/// A thread that sleeps until another wakes it.
 #[cfg(not(loom))]
-pub(crate) fn park_until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        None => std::thread::park(),
-        Some(deadline) => {
-            std::thread::park_timeout(deadline.saturating_duration_since(std::time::Instant::now()));
+pub(crate) struct Sleeper(std::thread::Thread);
+
+#[cfg(not(loom))]
+impl Sleeper {
+    /// The thread that asks.
+    pub(crate) fn here() -> Self {
+        Self(std::thread::current())
+    }
+
+    /// Sleeps until woken or until the time has passed, or for no reason. Only the thread itself calls this.
+    pub(crate) fn sleep(&self, deadline: Option<std::time::Instant>) {
+        match deadline {
+            None => std::thread::park(),
+            Some(deadline) => {
+                std::thread::park_timeout(deadline.saturating_duration_since(std::time::Instant::now()));
+            }
         }
+    }
+
+    /// Wakes it, also if it sleeps only later.
+    pub(crate) fn wake(&self) {
+        self.0.unpark();
     }
 }
 
-/// Loom has no clock: a model waits until woken.
+/// Loom has no clock: a model sleeps until woken.
 #[cfg(loom)]
-pub(crate) fn park_until(_: Option<std::time::Instant>) {
-    loom::thread::park();
+#[derive(Default)]
+pub(crate) struct Sleeper(Mutex<bool>, loom::sync::Condvar);
+
+#[cfg(loom)]
+impl Sleeper {
+    pub(crate) fn here() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn sleep(&self, _: Option<std::time::Instant>) {
+        let mut woken = lock(&self.0);
+        while !std::mem::take(&mut *woken) {
+            woken = self.1.wait(woken).unwrap();
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        *lock(&self.0) = true;
+        self.1.notify_one();
+    }
 }

@@ -94,9 +94,10 @@ impl Update {
         };
         match made {
             Ok((from, new)) => {
+                // Counted first: whoever finds the new version finds it counted.
+                self.converted.fetch_add(1, Relaxed);
                 let old = held.replace(new, self.to.id);
                 held.open(generation);
-                self.converted.fetch_add(1, Relaxed);
                 // SAFETY: the old object is out of the table; nobody was inside.
                 unsafe { discard(&*from.code, old) };
             }
@@ -141,8 +142,13 @@ impl Update {
 
     /// Converts one instance, or waits until another thread has.
     pub(crate) fn visit(&self, record: &'static Record, entry: EntryRef) {
-        while self.is_old(entry) {
+        loop {
             let generation = self.pool.domain.generation();
+            // The state before the version: an entry whose state is still the same is of this version still.
+            let state = entry.state.load(Acquire);
+            if !self.is_old(entry) {
+                return;
+            }
             if self.busy.contains(&entry) {
                 match self.patience.hold(record, entry) {
                     Ok(held) => self.convert(record, entry, held, generation),
@@ -150,10 +156,7 @@ impl Update {
                         lock(&self.kept).insert(entry, why);
                     }
                 }
-                continue;
-            }
-            let state = entry.state.load(Acquire);
-            if state & HELD != 0 {
+            } else if state & HELD != 0 {
                 wait::wait(entry, state, Until::Opened);
             } else if let Some(held) = Held::claim(entry, state) {
                 self.convert(record, entry, held, generation);
