@@ -196,8 +196,12 @@ pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
         if fs::read_link(&link).is_ok_and(|target| target == own) {
             continue;
         }
-        let _ = fs::remove_file(&link);
-        std::os::unix::fs::symlink(&own, &link).map_err(failed)?;
+        // Another build may run through the link that is there.
+        let mut part = link.clone().into_os_string();
+        part.push(format!(".{}", std::process::id()));
+        let _ = fs::remove_file(&part);
+        std::os::unix::fs::symlink(&own, &part).map_err(failed)?;
+        fs::rename(&part, &link).map_err(failed)?;
     }
     Ok(())
 }

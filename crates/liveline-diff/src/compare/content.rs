@@ -16,17 +16,24 @@ pub(crate) struct Contents<'u, 'd> {
     tables: (HashMap<usize, usize>, HashMap<usize, usize>),
     /// Places that panics name are the same if they lie in the same file.
     any_line: bool,
+    /// Copies of a function are the same, whichever is called.
+    any_copy: bool,
 }
 
 impl<'u, 'd> Contents<'u, 'd> {
     pub(crate) fn new(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
         let tables = (unwind::tables(old), unwind::tables(new));
-        Self { old, new, known: HashMap::new(), tables, any_line: false }
+        Self { old, new, known: HashMap::new(), tables, any_line: false, any_copy: false }
     }
 
     /// Compares without regard to the lines that panics name.
     pub(crate) fn of_any_line(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
         Self { any_line: true, ..Self::new(old, new) }
+    }
+
+    /// Compares without regard to which copy of a function is called.
+    pub(crate) fn of_any_copy(self) -> Self {
+        Self { any_copy: true, ..self }
     }
 
     /// Whether the two pieces have the same contents.
@@ -80,8 +87,8 @@ impl<'u, 'd> Contents<'u, 'd> {
                 let (before, after) = (&self.old.pieces[a], &self.new.pieces[b]);
                 match (before.is_named(), after.is_named()) {
                     (true, true) => {
-                        let paired = pairs.new_of[a];
-                        paired == Some(b) || paired.is_some() && rust::same_function(before, after)
+                        pairs.new_of[a].is_some_and(|paired| pairs.alike(paired, b))
+                            || self.any_copy && rust::same_function(before, after)
                     }
                     (false, false) => self.same(pairs, a, b),
                     _ => false,

@@ -24,7 +24,7 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
         old_of: vec![None; new.pieces.len()],
         ..Comparison::default()
     };
-    rust::pair(old, new, &mut out);
+    let copies = rust::pair(old, new, &mut out);
     let mut groups: BTreeMap<(String, bool), Group> = BTreeMap::new();
     for (index, key) in keys(old) {
         groups.entry(key).or_default().old.push(index);
@@ -82,6 +82,7 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
             out.ambiguous.extend(fresh.into_iter().filter(live));
         }
     }
+    rust::pair_copies(old, new, &copies, &mut out);
     out
 }
 

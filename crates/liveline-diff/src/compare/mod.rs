@@ -9,7 +9,7 @@ mod relocated;
 mod remainder;
 mod scopes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) use content::Contents;
 pub(crate) use relocated::Sections;
@@ -39,8 +39,8 @@ pub(crate) struct Comparison {
     pub(crate) removed: Vec<usize>,
     /// Functions of which the new build has more copies than the old one: an old copy, and the new one.
     pub(crate) copies: Vec<(usize, usize)>,
-    /// Old copies of functions that were paired with a copy that may be called in another way.
-    pub(crate) crossed: BTreeSet<usize>,
+    /// New copies of functions of which there are several, by class: those of a class are the same code.
+    pub(crate) alike: HashMap<usize, usize>,
     /// Further old copies of a function, by the new one that takes their place.
     pub(crate) twins: BTreeMap<usize, Vec<usize>>,
 }
@@ -57,6 +57,11 @@ impl Comparison {
         let own = self.old_of.get(new).copied().flatten();
         let others = self.twins.get(&new).into_iter().flatten().copied();
         own.into_iter().chain(others.filter(move |&other| Some(other) != own))
+    }
+
+    /// Whether two new pieces are one, or copies of a function that are the same code.
+    pub(crate) fn alike(&self, one: usize, other: usize) -> bool {
+        one == other || self.alike.get(&one).is_some_and(|class| self.alike.get(&other) == Some(class))
     }
 
     /// Takes functions whose name means another thing in the new build for new ones, unless they are what they
@@ -111,7 +116,9 @@ pub(crate) fn compare(old: &Unit, new: &Unit) -> Comparison {
     let mut contents = Contents::new(old, new);
     let mut differing = BTreeSet::new();
     for (before, after) in std::mem::take(&mut out.copies) {
-        if contents.same(&out, before, after) {
+        // A copy that is replaced would bring another one than the new code means.
+        let stays = out.new_of[before].is_some_and(|new| contents.same(&out, before, new));
+        if stays && contents.same(&out, before, after) {
             out.old_of[after] = Some(before);
         }
     }

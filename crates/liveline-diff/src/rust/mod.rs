@@ -1,6 +1,7 @@
 //! What is Rust's own: crates spread over objects, names, the places that panics name.
 
 mod closures;
+mod copies;
 mod location;
 mod merge;
 mod mismatch;
@@ -10,6 +11,7 @@ mod units;
 mod write;
 
 pub(crate) use closures::renumbered;
+pub(crate) use copies::pair_copies;
 pub(crate) use location::same_file;
 pub(crate) use merge::merge;
 pub(crate) use mismatch::mismatch;

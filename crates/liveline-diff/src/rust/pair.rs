@@ -8,9 +8,9 @@ use crate::unit::{Kind, Piece, Unit};
 
 /// Pieces that mean the same.
 #[derive(Debug, Default)]
-struct Group {
-    old: Vec<usize>,
-    new: Vec<usize>,
+pub(crate) struct Group {
+    pub(crate) old: Vec<usize>,
+    pub(crate) new: Vec<usize>,
 }
 
 /// Whether a piece has one of Rust's names, which [`pair`] pairs by.
@@ -32,9 +32,8 @@ pub(crate) fn same_function(old: &Piece, new: &Piece) -> bool {
         && meaning(old.label()) == meaning(new.label())
 }
 
-/// Pairs what has one of Rust's names. A function may lie in several codegen units: every old one has a new one
-/// then, and a new one without an old one of its own is noted as a copy.
-pub(crate) fn pair(old: &Unit, new: &Unit, out: &mut Comparison) {
+/// Pairs what has one of Rust's names, but for functions that lie in several codegen units: those are given back.
+pub(crate) fn pair(old: &Unit, new: &Unit, out: &mut Comparison) -> Vec<Group> {
     let mut groups: BTreeMap<(&str, bool), Group> = BTreeMap::new();
     for (index, piece) in old.pieces.iter().enumerate().filter(|(_, piece)| has_own_name(piece)) {
         groups.entry(key(piece)).or_default().old.push(index);
@@ -42,13 +41,16 @@ pub(crate) fn pair(old: &Unit, new: &Unit, out: &mut Comparison) {
     for (index, piece) in new.pieces.iter().enumerate().filter(|(_, piece)| has_own_name(piece)) {
         groups.entry(key(piece)).or_default().new.push(index);
     }
+    let mut several = Vec::new();
     for ((_, code), group) in groups {
-        if code {
-            pair_functions(old, new, out, &group);
-        } else {
-            pair_data(old, new, out, &group);
+        match (code, &*group.old, &*group.new) {
+            (false, ..) => pair_data(old, new, out, &group),
+            (true, [before], [after]) => out.pair(*before, *after),
+            (true, [], _) | (true, _, []) => {}
+            (true, ..) => several.push(group),
         }
     }
+    several
 }
 
 /// Pairs a static, or the parts it was split into if they are the same ones.
@@ -75,31 +77,5 @@ fn pair_data(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) {
         }
     } else if !before.is_empty() {
         out.ambiguous.extend(group.new.iter().copied());
-    }
-}
-
-fn pair_functions(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) {
-    let mut rest: Vec<usize> = group.new.clone();
-    let mut left = Vec::new();
-    for &before in &group.old {
-        let source = old.pieces[before].names[0].source;
-        match rest.iter().position(|&after| new.pieces[after].names[0].source == source) {
-            Some(at) => out.pair(before, rest.remove(at)),
-            None => left.push(before),
-        }
-    }
-    let mut rest = rest.into_iter();
-    // LLVM may give each local copy a calling convention of its own: a copy is no stand-in for another one.
-    if group.old.len() > 1 || group.new.len() > 1 {
-        out.crossed.extend(left.iter().copied());
-    }
-    for before in left {
-        match rest.next() {
-            Some(after) => out.pair(before, after),
-            None => out.new_of[before] = group.new.first().copied(),
-        }
-    }
-    if let Some(&before) = group.old.first() {
-        out.copies.extend(rest.map(|after| (before, after)));
     }
 }
