@@ -13,6 +13,7 @@ mod entry;
 mod far;
 #[doc(hidden)]
 pub mod fuzzing;
+mod held;
 mod initializers;
 mod input;
 mod names;
@@ -21,6 +22,7 @@ mod program;
 mod prove;
 mod report;
 mod rust;
+mod stay;
 mod tail;
 mod tls;
 mod types;

@@ -18,6 +18,7 @@ use crate::emit::{Emitter, Refusal};
 use crate::input::{Build, Paired};
 use crate::program::Program;
 use crate::prove::Identities;
+use crate::stay::{self, stays};
 use crate::types::{self, Checked};
 use crate::unit::{Kind, Unit};
 use crate::{Described, DiffError, Report, Request, entry, initializers, rust, unwind};
@@ -211,6 +212,7 @@ impl<'d> Work<'d> {
                 break;
             }
         }
+        self.keep_out();
         let constants: Vec<_> = self.world.constants.iter().copied().collect();
         for key in constants {
             if let Some(piece) = self.world.piece(key).filter(|piece| piece.is_named()) {
@@ -221,6 +223,46 @@ impl<'d> Work<'d> {
                     VerdictKind::ConstData,
                     "constant data that comes along with its readers",
                 );
+            }
+        }
+    }
+
+    /// Keeps threads out of functions that are gone and call what is replaced; refuses where that is not enough.
+    fn keep_out(&mut self) {
+        for index in 0..self.world.pairs.len() {
+            let callers: BTreeSet<usize> =
+                stay::callers(&self.world, index).into_iter().map(|one| one.0).collect();
+            let pair = &mut self.world.pairs[index];
+            if let Some(old) = pair.old.clone().filter(|_| !callers.is_empty()) {
+                pair.places.settle(&old, &self.world.program, &callers);
+            }
+        }
+        for stay in stays(&self.world) {
+            let (index, caller) = stay.caller;
+            let pair = &self.world.pairs[index];
+            let (Some(old), Some(new)) = (pair.old.clone(), pair.new.clone()) else { continue };
+            let (name, callee) = stay::names(&old, &new, &stay);
+            if stay.held {
+                let reason = format!(
+                    "it is gone in the new build but may still be called through a pointer, and calls {callee}, which \
+                     the compiler may have made for its callers: keep it in the new sources, as it was"
+                );
+                self.say(index, name, VerdictKind::Refused, reason);
+                continue;
+            }
+            let mut code = Vec::new();
+            for piece in std::iter::once(caller).chain(parts(&old, caller)) {
+                let place = pair.places.of(piece).ok_or_else(|| "it has no certain address".to_owned());
+                match place.and_then(|place| entry::part(&old, piece, &self.world.program, place)) {
+                    Ok(part) => code.push(part),
+                    Err(reason) => {
+                        self.say(index, name, VerdictKind::Refused, reason);
+                        break;
+                    }
+                }
+            }
+            for record in self.records.get_mut(&stay.callee).into_iter().flatten() {
+                record.parts.extend(code.iter().cloned());
             }
         }
     }
