@@ -37,6 +37,52 @@
 //! # Ok(())
 //! # }
 //! ```
+//! # What does not compile
+//!
+//! A version with another interface:
+//! ```compile_fail
+//! # use liveline_runtime::{ObjectRef, class, interface};
+//! # #[interface] trait Cache { fn get(&self) -> u32; }
+//! # #[interface] trait Other { fn get(&self) -> u32; }
+//! # struct Old; #[class] impl Cache for Old { fn get(&self) -> u32 { 1 } }
+//! # struct New; #[class(version = 2)] impl Other for New { fn get(&self) -> u32 { 2 } }
+//! let cache: ObjectRef<dyn Cache> = ObjectRef::new(Old);
+//! ObjectRef::swap::<New>(&cache).unwrap();
+//! ```
+//! An object that only one thread may use:
+//! ```compile_fail
+//! # use liveline_runtime::{class, interface};
+//! # #[interface] trait Counter { fn next(&self) -> u32; }
+//! struct Count(std::cell::Cell<u32>);
+//!
+//! #[class]
+//! impl Counter for Count {
+//!     fn next(&self) -> u32 {
+//!         self.0.replace(self.0.get() + 1)
+//!     }
+//! }
+//! ```
+//! A borrow of the object kept beyond its visit, since it may be replaced then:
+//! ```compile_fail
+//! # use liveline_runtime::{ObjectRef, class, interface};
+//! # #[interface] trait Cache { fn get(&self) -> u32; }
+//! # fn keep(cache: &ObjectRef<dyn Cache>) {
+//! let kept: &dyn Cache = ObjectRef::visit(cache, |cache| cache);
+//! # }
+//! ```
+//! A state in a field that the object does not have:
+//! ```compile_fail
+//! # use liveline_runtime::{class, interface};
+//! # #[interface] trait Cache { fn get(&self) -> u32; }
+//! struct Old { entries: u32 }
+//!
+//! #[class(state(missing))]
+//! impl Cache for Old {
+//!     fn get(&self) -> u32 {
+//!         self.entries
+//!     }
+//! }
+//! ```
 #![deny(unsafe_code)]
 // The models drive what classes and references drive otherwise.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]

@@ -202,15 +202,16 @@ fn an_async_chain_inside_comes_back_in_while_the_swap_waits() {
 
 #[test]
 fn a_thousand_calls_in_flight_are_counted_and_forgotten() {
+    let count = if cfg!(miri) { 100 } else { 1000 };
     let store: ObjectRef<dyn Store> = ObjectRef::new(Old);
     for round in 0..3 {
         let gate = Gate::default();
-        let mut calls: Vec<_> = (0..1000).map(|_| store.read("5", gate.clone())).collect();
+        let mut calls: Vec<_> = (0..count).map(|_| store.read("5", gate.clone())).collect();
         for call in &mut calls {
             assert!(poll(call).is_pending());
         }
         let busy = ObjectRef::swap_with::<New>(&store, SHORT).unwrap_err();
-        assert!(matches!(busy, SwapError::Busy { calls: 1000, .. }), "round {round}: {busy}");
+        assert!(matches!(busy, SwapError::Busy { calls, .. } if calls == count), "round {round}: {busy}");
         gate.open();
         for call in &mut calls {
             assert_eq!(poll(call), Poll::Ready(Ok("5 of 1".into())));

@@ -83,16 +83,18 @@ fn versions(cells: &[ObjectRef<dyn Cell>], version: u32) {
 #[test]
 fn an_update_replaces_every_instance_and_makes_new_ones_new() {
     let class = Class::new("cell.update", one()).unwrap();
-    let cells: Vec<_> = (100..5100).map(|n| class.create(n)).collect();
+    let count = if cfg!(miri) { 50 } else { 5000 };
+    let cells: Vec<_> = (100..100 + count).map(|n| class.create(n)).collect();
+    let count = cells.len();
     versions(&cells, 1);
     let report = class.update(two()).unwrap();
-    assert_eq!((report.converted, report.kept.len()), (5000, 0));
+    assert_eq!((report.converted, report.kept.len()), (count, 0));
     versions(&cells, 2);
     assert_eq!(class.create(1).version(), 2);
-    assert_eq!(class.len(), 5000, "the last one is dropped");
+    assert_eq!(class.len(), count, "the last one is dropped");
 
     let report = class.revert().unwrap();
-    assert_eq!(report.converted, 5000);
+    assert_eq!(report.converted, count);
     assert_eq!(class.version(), 3, "a revert is a version of its own");
     versions(&cells, 1);
     assert_eq!(class.create(1).version(), 1);
@@ -133,13 +135,15 @@ fn names_and_kinds_are_checked() {
 #[test]
 fn a_lazy_update_converts_who_is_called_first_and_then_the_rest() {
     let class = Class::new("cell.lazy", one()).unwrap();
-    let cells: Vec<_> = (100..20100).map(|n| class.create(n)).collect();
+    let count = if cfg!(miri) { 50 } else { 20000 };
+    let cells: Vec<_> = (100..100 + count).map(|n| class.create(n)).collect();
+    let count = cells.len();
     let sweep = class.update_lazily(two(), Options::default()).unwrap();
     // Called before the sweep can have come here, or after: it is new either way.
     assert_eq!(cells.last().unwrap().version(), 2);
     assert_eq!(class.create(1).version(), 2);
     let report = sweep.wait();
-    assert_eq!((report.converted, report.kept.len()), (20000, 0));
+    assert_eq!((report.converted, report.kept.len()), (count, 0));
     versions(&cells, 2);
     class.update_lazily(three(), Options::default()).unwrap();
     // The next update lets the sweep end first.
@@ -239,7 +243,7 @@ fn an_instance_is_not_swapped_alone() {
 #[test]
 fn instances_come_go_and_are_called_while_the_class_is_updated() {
     let class = Class::new("cell.load", one()).unwrap();
-    let kept: Vec<_> = (0..2000).map(|_| class.create(1000)).collect();
+    let kept: Vec<_> = (0..if cfg!(miri) { 40 } else { 2000 }).map(|_| class.create(1000)).collect();
     let stop = AtomicBool::new(false);
     let added = Mutex::new(0);
     thread::scope(|scope| {
@@ -253,8 +257,8 @@ fn instances_come_go_and_are_called_while_the_class_is_updated() {
                     kept[at].add(1);
                     sum += 1;
                     own.push(class.create(at as u64 + 1000));
-                    if own.len() > 100 {
-                        let cell = own.swap_remove(at % 100);
+                    if own.len() > 30 {
+                        let cell = own.swap_remove(at % 30);
                         assert!(cell.value() >= 1000);
                         // Versions of one object never go back, and here the newest number rises.
                         newest = newest.max(class.version());
@@ -263,7 +267,7 @@ fn instances_come_go_and_are_called_while_the_class_is_updated() {
                 *added.lock().unwrap() += sum;
             });
         }
-        for round in 0..30 {
+        for round in 0..if cfg!(miri) { 3 } else { 30 } {
             let number = class.version() + 1;
             let next = if round % 2 == 0 { two() } else { one() }.numbered(number);
             if round % 3 == 0 {
