@@ -82,6 +82,8 @@ enum Measure {
     Diff,
     /// How many commits of a program's history become a patch; needs --repo or --debian, and is not among `all`.
     Coverage,
+    /// liveline-runtime beside `Box<dyn Trait>`, arc-swap, RwLock, crossbeam-epoch and hot-lib-reloader.
+    Runtime,
     /// All of them.
     All,
 }
@@ -130,6 +132,9 @@ fn bench(what: Measure, coverage: &bench::coverage::Options, json: bool) -> shel
     }
     if wanted(Measure::Diff) {
         bench::diff::run(words, json)?;
+    }
+    if wanted(Measure::Runtime) {
+        bench::runtime::run(words, json)?;
     }
     Ok(())
 }

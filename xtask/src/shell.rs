@@ -96,21 +96,26 @@ pub(crate) fn liveline(words: Words) -> Result<Tool> {
     if let Some(program) = std::env::var_os("LIVELINE") {
         return Ok(Tool::new(PathBuf::from(program)));
     }
-    words.line("building liveline");
+    release("liveline", words).map(Tool::new)
+}
+
+/// Builds the program of a package of this workspace, as it is released, and gives it.
+pub(crate) fn release(package: &str, words: Words) -> Result<PathBuf> {
+    words.line(&format!("building {package}"));
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "liveline", "--message-format=json-render-diagnostics"])
+        .args(["build", "--release", "--package", package, "--message-format=json-render-diagnostics"])
         .current_dir(workspace())
         .stderr(Stdio::inherit())
         .output()
         .tried("run cargo build")?;
     if !output.status.success() {
-        return Err(Failure("liveline does not build".into()));
+        return Err(Failure(format!("{package} does not build")));
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "liveline")
-        .find_map(|message| message["executable"].as_str().map(Tool::new))
-        .ok_or_else(|| Failure("cargo did not say where liveline is".into()))
+        .filter(|message| message["target"]["name"] == package)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| Failure(format!("cargo did not say where {package} is")))
 }

@@ -321,6 +321,7 @@ fn two_objects_that_call_each_other_are_swapped_at_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes Miri an hour")]
 fn under_load_every_call_is_answered_once_and_in_order() {
     let counter = counter();
     let stop = AtomicBool::new(false);

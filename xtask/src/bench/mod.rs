@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod coverage;
 pub(crate) mod diff;
 pub(crate) mod pause;
+pub(crate) mod runtime;
 
 mod page;
 mod quiet;
