@@ -84,8 +84,7 @@ impl SecurityUpdate {
 
     fn build(&self, archive: &Archive, changes: &[TextChange]) -> Result<Prepared> {
         archive.install(&["dpkg-dev", "binutils", "patch"])?;
-        let newest = archive.newest_source(self.package)?;
-        let new_version = if archive.has(self.package, self.new) { self.new } else { &newest };
+        let new_version = &self.new_version(archive)?;
         let stock = self.programs.iter().all(|p| archive.has(p.package, self.old))
             && archive.has(self.package, self.old);
         if !stock {
@@ -132,6 +131,17 @@ impl SecurityUpdate {
             patches.len().saturating_sub(self.patches)
         };
         Ok(Prepared { sides, patches: patches[before.min(patches.len())..].to_vec() })
+    }
+
+    /// The newer version; where its source is gone for good, the newest one that is there.
+    fn new_version(&self, archive: &Archive) -> Result<String> {
+        let gone = match archive.source_or_pool(self.package, self.new, &self.source(archive, self.new)) {
+            Ok(_) => return Ok(self.new.into()),
+            Err(gone) => gone,
+        };
+        let newest = archive.newest_source(self.package)?;
+        archive.say(&format!("the archive has no source of {}, so {newest} is taken: {gone}", self.new));
+        Ok(newest)
     }
 
     /// The archive's binary of the old version.

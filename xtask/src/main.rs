@@ -12,6 +12,7 @@ mod poppler;
 mod redis;
 mod rust;
 mod shell;
+mod squid;
 mod trial;
 
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ enum Program {
     Redis,
     /// simple-http-server, as `cargo build --release` makes it.
     Rust,
+    /// Debian's squid, in C++.
+    Squid,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
                 Program::Poppler => poppler::real,
                 Program::Redis => redis::real,
                 Program::Rust => rust::real,
+                Program::Squid => squid::real,
             };
             real(times, Words::new(json), json)
         }

@@ -13,13 +13,13 @@ const REQUESTS: u32 = 60;
 
 /// What came back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A kept-alive connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     writer: Box<dyn Write + Send>,
     reader: BufReader<Box<dyn Read + Send>>,
     /// `openssl s_client`, which does the cryptography.
@@ -28,7 +28,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Over TCP.
-    pub(super) fn plain(port: u16) -> std::io::Result<Self> {
+    pub(crate) fn plain(port: u16) -> std::io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -37,7 +37,7 @@ impl Connection {
     }
 
     /// Over TLS, with further words for `openssl s_client`.
-    pub(super) fn tls(port: u16, more: &str) -> std::io::Result<Self> {
+    pub(crate) fn tls(port: u16, more: &str) -> std::io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(ANSWER_LIMIT))?;
         let child = Command::new("openssl")
@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Sends a request and gives the answer.
-    pub(super) fn ask(&mut self, method: &str, path: &str, more: &str) -> Result<Answer, Fault> {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, more: &str) -> Result<Answer, Fault> {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: trial\r\n{more}\r\n");
         self.writer.write_all(request.as_bytes())?;
         let status = self.line()?;

@@ -3,6 +3,7 @@
 mod client;
 mod service;
 
+pub(crate) use client::Connection;
 pub(crate) use service::{Clients, Nginx};
 
 use std::path::PathBuf;

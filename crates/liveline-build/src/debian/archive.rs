@@ -167,7 +167,7 @@ impl Archive {
         Ok(text.lines().filter_map(Row::parse).filter(|row| row.package == package).collect())
     }
 
-    fn apt(&self, folder: &Path, program: &str) -> Quiet {
+    pub(super) fn apt(&self, folder: &Path, program: &str) -> Quiet {
         let apt = self.options().into_iter().fold(Quiet::new(folder, program), Quiet::unsaid);
         // Without its own it reads all lists again for each question.
         let own = |name: &str| format!("-oDir::Cache::{name}={}/{name}.bin", self.folder.display());

@@ -11,6 +11,7 @@ mod archive;
 mod contents;
 mod error;
 mod pins;
+mod pool;
 mod proof;
 mod quiet;
 mod rebuild;

@@ -221,8 +221,10 @@ impl Recipe {
         } else {
             room.run(&tree.build, &tree.record)?
         };
+        // Rules may go by the architecture's variables, which dpkg-buildpackage sets: squid's do.
+        let steps = r#"eval "$(dpkg-architecture --print-set)"; debian/rules build-arch"#;
         run.words("sh -ec")
-            .argument(format!("cd {}; debian/rules build-arch", tree.inside.display()))
+            .argument(format!("cd {}; {steps}", tree.inside.display()))
             .env("DEB_BUILD_OPTIONS", format!("nocheck parallel={jobs}"))
             .env("SOURCE_DATE_EPOCH", time.trim())
             .run()?;

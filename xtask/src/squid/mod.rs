@@ -1,0 +1,64 @@
+//! Debian's squid, a proxy in C++, updated under load and taken back.
+
+mod client;
+mod icp;
+mod origin;
+mod service;
+
+use liveline_demo::Words;
+use serde::Serialize;
+
+use crate::debian::{Program, SecurityUpdate};
+use crate::shell::{self, Result, liveline};
+use crate::trial::{TrialReport, Update, publish};
+
+const UPDATE: SecurityUpdate = SecurityUpdate {
+    package: "squid",
+    old: "5.7-2+deb12u5",
+    new: "5.7-2+deb12u6",
+    patches: 4,
+    programs: &[Program { package: "squid", path: "usr/sbin/squid", product: "src/squid" }],
+    pins: &[],
+    // Of the two flavours the one with GnuTLS, and of that the server without its tools. What it is linked from are the
+    // objects for libraries; those for programs, which libtool makes beside them, go nowhere.
+    rules: "override_dh_auto_configure:\n\
+        \tdh_auto_configure -- ${DEB_CONFIGURE_EXTRA_FLAGS} --with-gnutls\n\
+        override_dh_auto_build:\n\
+        \tfor part in compat lib libltdl src; do \
+        $(MAKE) -C $$part LIBTOOLFLAGS=--tag=disable-static || exit 1; done\n",
+};
+
+/// What the task found.
+#[derive(Serialize)]
+struct Report {
+    proof: String,
+    patches: Vec<String>,
+    trials: Vec<TrialReport>,
+}
+
+/// Runs the trial, `times` applies and reverts.
+pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
+    words.step("Preparing");
+    let tool = liveline(words)?;
+    let archive = shell::archive(words)?;
+    archive.install(&["squid-common", "libecap3", "libltdl7", "libnetfilter-conntrack3"])?;
+    let squid = UPDATE.prepare(&archive)?;
+    let side = &squid.sides[0];
+    words.step("The stock server, a proxy with a cache, Debian's security update");
+    words.line(&format!("patches of the update: {}", squid.patches.join(", ")));
+    words.line("Seen from outside (CVE-2026-33515): a query of the Internet Cache Protocol with more behind its address.");
+    words.line("The old code does as if it ended there, and says miss; the new one says error.");
+    let report = Update {
+        name: "squid, master and kid",
+        patch: "squid-security",
+        target: &side.running,
+        debug: &side.twin,
+        old: &side.old,
+        new: &side.new,
+        assume: &[],
+    }
+    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    let trials = vec![report];
+    let report = Report { proof: side.proof.clone(), patches: squid.patches, trials };
+    publish(&report, &report.trials, json)
+}
