@@ -101,7 +101,7 @@ impl<'a> Room<'a> {
             let line = "install -y -qq --allow-downgrades --no-install-recommends";
             self.apt(&empty, &format!("{line} {pins}"))?;
         }
-        let line = "install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper";
+        let line = "install -y -qq --no-install-recommends fakeroot dpkg-dev debhelper ccache";
         self.apt(&empty, &format!("{line} {pins}"))?;
         self.apt(&empty, &format!("build-dep -y -qq {}={}", self.package, self.version))?;
         fs::write(&stamp, made_of).tried("write a stamp")
@@ -144,11 +144,15 @@ impl<'a> Room<'a> {
             .env("HOME", "/root"))
     }
 
-    /// As [`Self::run`], with recording shims in front of compilers and linkers: what they did is in `record`.
+    /// As [`Self::run`], with recording shims in front of compilers and linkers: what they did is in `record`. Behind
+    /// them is a compiler cache that stays with the room: of a second version only what differs is compiled.
     pub(super) fn run_recorded(&self, build: &Path, record: &Path) -> Result<Quiet> {
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         Ok(self
             .run(build, record)?
-            .env("PATH", "/liveline/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", format!("/liveline/bin:/usr/lib/ccache:{path}"))
+            .env("CCACHE_PATH", "/usr/bin")
+            .env("CCACHE_DIR", "/var/cache/liveline-ccache")
             .env(record::RECORD, "/liveline/record")
             .env(shim::SHIMS, "/liveline/bin"))
     }
