@@ -84,7 +84,6 @@ impl Neighbour {
         for number in 0..64 {
             let page = Page { kept: true, number, length: 10 + number as usize * 400 };
             browser.check("GET", &ports.address(&page.path()), 200, Some(&page.content()))?;
-            browser.connection = Connection::plain(ports.http)?;
         }
         Ok(Neighbour { ports, asker: Asker::open(ports.icp)?, dice: Dice::new(name as u64 + 1) })
     }
@@ -92,25 +91,24 @@ impl Neighbour {
 
 impl Client for Neighbour {
     fn request(&mut self) -> Result<(), Fault> {
-        let version = 2 + self.dice.below(2) as u8;
         let kept = self.dice.below(2) == 0;
         let page = if kept { Page::known(&mut self.dice) } else { Page::passing(&mut self.dice) };
         let address = self.ports.address(&page.path());
         let wanted = if kept { Opinion::Hit } else { Opinion::Miss };
-        let (opinion, about) = self.asker.ask(version, &address, "")?;
+        let (opinion, about) = self.asker.ask(&address, "")?;
         if (opinion, &about) == (wanted, &address) {
             return Ok(());
         }
-        Err(Fault(format!("ICP {version} for {address}: {opinion:?} of {about}, not {wanted:?}")))
+        Err(Fault(format!("ICP for {address}: {opinion:?} of {about}, not {wanted:?}")))
     }
 }
 
 /// Whether a query with garbage behind its address is an error, which only the new code says.
-pub(super) fn garbage_is_refused(ports: Ports, version: u8) -> Result<bool, Fault> {
+pub(super) fn garbage_is_refused(ports: Ports) -> Result<bool, Fault> {
     let address = ports.address("/passing/1/1");
-    match Asker::open(ports.icp)?.ask(version, &address, "garbage")? {
+    match Asker::open(ports.icp)?.ask(&address, "garbage")? {
         (Opinion::Miss, about) if about == address => Ok(false),
         (Opinion::Error, about) if about.is_empty() => Ok(true),
-        (opinion, about) => Err(Fault(format!("ICP {version} with garbage: {opinion:?} of {about:?}"))),
+        (opinion, about) => Err(Fault(format!("ICP with garbage: {opinion:?} of {about:?}"))),
     }
 }

@@ -5,6 +5,10 @@ use std::net::{Ipv4Addr, UdpSocket};
 use liveline_demo::load::{ANSWER_LIMIT, Fault};
 
 const QUERY: u8 = 1;
+/// Squid itself ends at the second query of version 3.
+const VERSION: u8 = 2;
+/// Squid takes what comes from its own address for its own.
+const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Version, length, number, options, sender.
 const HEADER: usize = 20;
 
@@ -27,22 +31,16 @@ pub(super) struct Asker {
 
 impl Asker {
     pub(super) fn open(port: u16) -> std::io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind((NEIGHBOUR, 0))?;
         socket.connect((Ipv4Addr::LOCALHOST, port))?;
         socket.set_read_timeout(Some(ANSWER_LIMIT))?;
         Ok(Asker { socket, number: 0 })
     }
 
-    /// Asks in the protocol's version 2 or 3 for `address`, with `garbage` behind it, and gives the answer with the
-    /// address it is about.
-    pub(super) fn ask(
-        &mut self,
-        version: u8,
-        address: &str,
-        garbage: &str,
-    ) -> Result<(Opinion, String), Fault> {
+    /// Asks for `address`, with `garbage` behind it, and gives the answer with the address it is about.
+    pub(super) fn ask(&mut self, address: &str, garbage: &str) -> Result<(Opinion, String), Fault> {
         self.number += 1;
-        let mut query = vec![QUERY, version, 0, 0];
+        let mut query = vec![QUERY, VERSION, 0, 0];
         query.extend(self.number.to_be_bytes());
         query.resize(HEADER + 4, 0);
         query.extend(address.bytes());

@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 
 use liveline_demo::load::Dice;
 
-use crate::shell::{Result, Tried};
+use crate::shell::{Quiet, Result, Tried};
 
 /// A page of the server: whether it may be kept, which one it is, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +47,23 @@ impl Page {
 pub(super) fn start() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).tried("listen")?;
     let port = listener.local_addr().tried("listen")?.port();
+    // Of a page without a date nobody can tell how long it is good.
+    let date = Quiet::new(Path::new("/"), "date -u")
+        .argument("+%a, %d %b %Y %H:%M:%S GMT")
+        .output()?
+        .trim()
+        .to_owned();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            let date = date.clone();
             // The proxy closes connections as it likes.
-            std::thread::spawn(move || serve(&stream));
+            std::thread::spawn(move || serve(&stream, &date));
         }
     });
     Ok(port)
 }
 
-fn serve(stream: &TcpStream) -> std::io::Result<()> {
+fn serve(stream: &TcpStream, date: &str) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
     loop {
@@ -73,8 +81,10 @@ fn serve(stream: &TcpStream) -> std::io::Result<()> {
         let status = if page.is_some() { "200 OK" } else { "404 Not Found" };
         let keep = if page.is_some_and(|page| page.kept) { "max-age=3600" } else { "no-store" };
         let body = page.map(Page::content).unwrap_or_default();
-        let mut answer =
-            format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nCache-Control: {keep}\r\n\r\n", body.len());
+        let length = body.len();
+        let mut answer = format!(
+            "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {length}\r\nCache-Control: {keep}\r\n\r\n"
+        );
         if method != "HEAD" {
             answer.push_str(&body);
         }
