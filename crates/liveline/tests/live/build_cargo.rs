@@ -1,17 +1,15 @@
 //! `liveline build --cargo`: the workspace under `tests/cases/cargo`, built by cargo as anybody would, repaired while
 //! it runs by a patch made of its sources and a fix.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::SystemTime;
 
 use libtest_mimic::Trial;
-use tempfile::TempDir;
 
-use crate::command::{Run, apply_now, binary, exit, revert_now, run_command, text};
+use crate::command::{Run, binary, exit, run_command, text};
 use crate::process::Process;
+use crate::project::{Edit, Project, listing};
 use crate::toolchain::{run, target_source, tests_folder, write};
 use crate::{Outcome, trial};
 
@@ -38,9 +36,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A file of the workspace, what stands there, and what is to stand there.
-type Edit<'e> = (&'e str, &'e str, &'e str);
-
 /// In the library, in a generic function that the program compiles, and in the program.
 const FIX: [Edit; 3] = [
     ("engine/src/lib.rs", "count.min(9) * 2", "count.min(9) * 3"),
@@ -51,78 +46,41 @@ const BEFORE: &str = "ask costs 18 crates of 5";
 const AFTER: &str = "ask now costs 27 crates of 3";
 
 /// A copy of the workspace.
-struct Project {
-    folder: TempDir,
-    environment: Vec<(&'static str, PathBuf)>,
+struct Workspace(Project);
+
+impl Deref for Workspace {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.0
+    }
 }
 
-impl Project {
+impl DerefMut for Workspace {
+    fn deref_mut(&mut self) -> &mut Project {
+        &mut self.0
+    }
+}
+
+impl Workspace {
     fn new() -> Outcome<Self> {
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let project = Project { folder, environment: Vec::new() };
-        let cases = tests_folder().join("cases/cargo/workspace");
-        run(Path::new("/"), &format!("cp -r {} {}", text(&cases), text(&project.tree())))?;
+        let project = Project::new("cargo/workspace", "tree")?;
         // Versions that are here already, since our own tests were built with them.
         let lock = tests_folder().join("../../../Cargo.lock");
         fs::copy(&lock, project.tree().join("Cargo.lock")).map_err(|e| format!("{}: {e}", lock.display()))?;
-        Ok(project)
-    }
-
-    fn tree(&self) -> PathBuf {
-        self.folder.path().join("tree")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A command in a folder of the tree that knows nothing of the cargo that runs these tests.
-    fn command(&self, program: &str, inner: &str) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.tree().join(inner));
-        for (name, _) in std::env::vars_os() {
-            let known = name.to_string_lossy();
-            if known.starts_with("CARGO_") && known != "CARGO_HOME" || known.starts_with("RUSTC") {
-                command.env_remove(&name);
-            }
-        }
-        command.env_remove("RUSTFLAGS").env("LIVELINE_CACHE", self.path("cache"));
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
+        Ok(Self(project))
     }
 
     /// Builds the program that is to run, as its owner does.
-    fn build(&self, words: &[&str]) -> Outcome {
-        run_command(self.command("cargo", "").args(["build", "--offline"]).args(words))?.expect(0)?;
+    fn cargo(&self, words: &[&str]) -> Outcome {
+        run_command(self.command("cargo").args(["build", "--offline"]).args(words))?.expect(0)?;
         Ok(())
-    }
-
-    fn edit(&self, tree: &Path, (file, from, to): Edit) -> Outcome {
-        let path = tree.join(file);
-        let before = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        if !before.contains(from) {
-            return Err(format!("{file} does not say {from}"));
-        }
-        fs::write(&path, before.replacen(from, to, 1)).map_err(|e| e.to_string())
-    }
-
-    /// The edits as a patch file.
-    fn fix(&self, edits: &[Edit]) -> Outcome<PathBuf> {
-        let (copy, fix) = (self.path("fixed"), self.path("fix.patch"));
-        run(self.folder.path(), "cp -r tree fixed")?;
-        edits.iter().try_for_each(|edit| self.edit(&copy, *edit))?;
-        let told = Command::new("diff")
-            .args(["-ruN", "--exclude=target", "tree", "fixed"])
-            .current_dir(self.folder.path())
-            .output()
-            .map_err(|e| e.to_string())?;
-        fs::write(&fix, told.stdout).map_err(|e| e.to_string())?;
-        Ok(fix)
     }
 
     /// Makes `fix.llp`.
     fn make(&self, inner: &str, running: &Path, fix: &Path, words: &[&str]) -> Outcome<Run> {
-        let mut command = self.command(binary(), inner);
+        let mut command = self.command(binary());
+        command.current_dir(self.tree().join(inner));
         command.args(["build", "--cargo", "--json", "--running", text(running), "--fix", text(fix)]);
         command.args(["-o", text(&self.path("fix.llp")), "--", "--offline"]).args(words);
         run_command(&mut command)
@@ -130,33 +88,24 @@ impl Project {
 
     /// Makes `fix.llp` of the tree and another one.
     fn make_from(&self, new: &Path, running: &Path) -> Outcome<Run> {
-        let mut command = self.command(binary(), "");
+        let mut command = self.command(binary());
         command.args(["build", "--cargo", "--json", "--running", text(running), "--new", text(new)]);
         command.args(["--old", ".", "-o", text(&self.path("fix.llp")), "--", "--offline", "--release"]);
         run_command(&mut command)
     }
 
-    /// Starts the program, repairs it and takes the repair back.
-    fn play(&self, process: &mut Process, before: &str, after: &str) -> Outcome {
-        process.expect("ask", before, "before the patch")?;
-        apply_now(&self.path("fix.llp"), process.pid())?;
-        process.expect("ask", after, "with the patch")?;
-        revert_now("fix", process.pid())?;
-        process.expect("ask", before, "after the revert")?;
-        process.check_alive()
-    }
-
     /// All of it: the program built with these words, and repaired by the usual fix.
     fn repair(&self, product: &Path, words: &[&str], before: &str, after: &str) -> Outcome<Run> {
-        self.build(words)?;
+        self.cargo(words)?;
         let made = self.make("", product, &self.fix(&FIX)?, words)?.expect(exit::DONE)?;
-        self.play(&mut Process::start(product, &[])?, before, after).map_err(|e| made.complain(&e))?;
+        self.play(&mut Process::start(product, &[])?, [before, after, before])
+            .map_err(|e| made.complain(&e))?;
         Ok(made)
     }
 }
 
 fn release() -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     let product = project.tree().join("target/release/stock-server");
     let made = project.repair(&product, &["--release"], BEFORE, AFTER)?;
     // The library and who uses it; neither the proc-macro nor the build script nor the dependency.
@@ -167,38 +116,25 @@ fn release() -> Outcome {
 }
 
 fn dev() -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     let product = project.tree().join("target/debug/stock-server");
     project.repair(&product, &[], BEFORE, AFTER)?;
     Ok(())
 }
 
-/// Names and times of all files below a folder.
-fn listing(folder: &Path, into: &mut BTreeMap<PathBuf, SystemTime>) -> Outcome {
-    for entry in fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))? {
-        let entry = entry.map_err(|e| e.to_string())?;
-        let information = entry.metadata().map_err(|e| e.to_string())?;
-        if information.is_dir() {
-            listing(&entry.path(), into)?;
-        } else {
-            into.insert(entry.path(), information.modified().map_err(|e| e.to_string())?);
-        }
-    }
-    Ok(())
-}
-
 /// The user's folder of products lies outside the tree, is stood in for, and stays as it is.
 fn products_elsewhere() -> Outcome {
-    let mut project = Project::new()?;
+    let mut project = Workspace::new()?;
     let folder = project.path("products");
     project.environment.push(("CARGO_TARGET_DIR", folder.clone()));
-    project.build(&["--release"])?;
-    let [mut before, mut after] = [BTreeMap::new(), BTreeMap::new()];
-    listing(&folder, &mut before)?;
+    project.cargo(&["--release"])?;
+    let before = listing(&folder)?;
     let product = folder.join("release/stock-server");
     let made = project.make("", &product, &project.fix(&FIX)?, &["--release"])?.expect(exit::DONE)?;
-    listing(&folder, &mut after)?;
-    project.play(&mut Process::start(&product, &[])?, BEFORE, AFTER).map_err(|e| made.complain(&e))?;
+    let after = listing(&folder)?;
+    project
+        .play(&mut Process::start(&product, &[])?, [BEFORE, AFTER, BEFORE])
+        .map_err(|e| made.complain(&e))?;
     let differ = |path: &&PathBuf| before.get(*path) != after.get(*path);
     let written: Vec<&PathBuf> = after.keys().chain(before.keys()).filter(differ).collect();
     if before.is_empty() || !written.is_empty() {
@@ -208,26 +144,26 @@ fn products_elsewhere() -> Outcome {
 }
 
 fn from_a_member() -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     let product = project.tree().join("target/release/stock-server");
-    project.build(&["--release", "-p", "stock-server", "--bin", "stock-server"])?;
+    project.cargo(&["--release", "-p", "stock-server", "--bin", "stock-server"])?;
     let fix = project.fix(&FIX)?;
     let words = ["--release", "--bin", "stock-server"];
     let made = project.make("server", &product, &fix, &words)?.expect(exit::DONE)?;
-    project.play(&mut Process::start(&product, &[])?, BEFORE, AFTER).map_err(|e| made.complain(&e))
+    project.play(&mut Process::start(&product, &[])?, [BEFORE, AFTER, BEFORE]).map_err(|e| made.complain(&e))
 }
 
 /// Writes a program that stands in front of rustc.
-fn wrapper_script(project: &Project, name: &str, script: &str) -> Outcome<PathBuf> {
+fn wrapper_script(project: &Workspace, name: &str, script: &str) -> Outcome<PathBuf> {
     let path = project.path(name);
-    write(project.folder.path(), name, &format!("#!/bin/sh\n{script}\n"))?;
-    run(project.folder.path(), &format!("chmod +x {name}"))?;
+    write(&project.path(""), name, &format!("#!/bin/sh\n{script}\n"))?;
+    run(&project.path(""), &format!("chmod +x {name}"))?;
     Ok(path)
 }
 
 /// What the user's wrapper does to the program is done to both sides.
 fn wrapper() -> Outcome {
-    let mut project = Project::new()?;
+    let mut project = Workspace::new()?;
     let script = "case \" $* \" in *\" stock_server \"*) exec \"$@\" --cfg marked;; esac\nexec \"$@\"";
     let path = wrapper_script(&project, "marks", script)?;
     project.environment.push(("RUSTC_WRAPPER", path));
@@ -239,9 +175,9 @@ fn wrapper() -> Outcome {
 
 /// A cache's server would compile the user's tree, not the copy: it is left out, and that is said.
 fn compiler_cache() -> Outcome {
-    let mut project = Project::new()?;
+    let mut project = Workspace::new()?;
     let product = project.tree().join("target/release/stock-server");
-    project.build(&["--release"])?;
+    project.cargo(&["--release"])?;
     let path = wrapper_script(&project, "sccache", "echo asked >&2; exit 9")?;
     project.environment.push(("RUSTC_WRAPPER", path));
     let made = project.make("", &product, &project.fix(&FIX)?, &["--release"])?.expect(exit::DONE)?;
@@ -249,43 +185,43 @@ fn compiler_cache() -> Outcome {
 }
 
 fn cdylib() -> Outcome {
-    library(&Project::new()?)
+    library(&Workspace::new()?)
 }
 
 fn dylib() -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     project.edit(&project.tree(), ("plugin/Cargo.toml", "cdylib", "dylib"))?;
     library(&project)
 }
 
-fn library(project: &Project) -> Outcome {
-    project.build(&["--release", "-p", "plugin"])?;
+fn library(project: &Workspace) -> Outcome {
+    project.cargo(&["--release", "-p", "plugin"])?;
     let product = project.tree().join("target/release/libplugin.so");
-    write(project.folder.path(), "host.c", &target_source("plugin_host.c")?)?;
-    run(project.folder.path(), "gcc -O1 -o host host.c -ldl")?;
+    write(&project.path(""), "host.c", &target_source("plugin_host.c")?)?;
+    run(&project.path(""), "gcc -O1 -o host host.c -ldl")?;
     let fix = project.fix(&[
         ("engine/src/lib.rs", "count.min(9) * 2", "count.min(9) * 3"),
         ("plugin/src/lib.rs", "black_box(price) + 1", "black_box(price) + 2"),
     ])?;
     let made = project.make("", &product, &fix, &["--release", "-p", "plugin"])?.expect(exit::DONE)?;
     let mut process = Process::start(&project.path("host"), &[text(&product)])?;
-    project.play(&mut process, "19", "29").map_err(|e| made.complain(&e))
+    project.play(&mut process, ["19", "29", "19"]).map_err(|e| made.complain(&e))
 }
 
 /// A fix to what a build script writes.
 fn build_script() -> Outcome {
-    let project = Project::new()?;
-    project.build(&["--release"])?;
+    let project = Workspace::new()?;
+    project.cargo(&["--release"])?;
     let product = project.tree().join("target/release/stock-server");
     let fix = project.fix(&[("server/build.rs", "costs", "is worth")])?;
     let made = project.make("", &product, &fix, &["--release"])?.expect(exit::DONE)?;
     let after = BEFORE.replace("costs", "is worth");
-    project.play(&mut Process::start(&product, &[])?, BEFORE, &after).map_err(|e| made.complain(&e))
+    project.play(&mut Process::start(&product, &[])?, [BEFORE, &after, BEFORE]).map_err(|e| made.complain(&e))
 }
 
 /// rustc's own thin LTO leaves objects with code, those that are linked.
 fn thin_lto() -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     let thin = ("Cargo.toml", "[workspace]", "[profile.release]\nlto = \"thin\"\n\n[workspace]");
     project.edit(&project.tree(), thin)?;
     let product = project.tree().join("target/release/stock-server");
@@ -295,15 +231,15 @@ fn thin_lto() -> Outcome {
 
 /// A release's own version is part of every symbol's name: the new sources are compiled under the old one.
 fn version_raised() -> Outcome {
-    let project = Project::new()?;
-    project.build(&["--release"])?;
+    let project = Workspace::new()?;
+    project.cargo(&["--release"])?;
     let product = project.tree().join("target/release/stock-server");
     let raised = ["server", "engine"].map(|name| (format!("{name}/Cargo.toml"), "\"0.1.0\"", "\"0.1.1\""));
     let mut edits: Vec<Edit> = raised.iter().map(|(file, from, to)| (file.as_str(), *from, *to)).collect();
     edits.extend(FIX);
     let made = project.make("", &product, &project.fix(&edits)?, &["--release"])?.expect(exit::DONE)?;
     made.says("0.1.1")?;
-    project.play(&mut Process::start(&product, &[])?, BEFORE, AFTER).map_err(|e| made.complain(&e))
+    project.play(&mut Process::start(&product, &[])?, [BEFORE, AFTER, BEFORE]).map_err(|e| made.complain(&e))
 }
 
 /// Makes a package of the registry that lies in the folder `vendor`.
@@ -320,8 +256,8 @@ fn vendor(tree: &Path, (name, version): (&str, &str), dependencies: &str, body: 
 }
 
 /// The workspace with `ticker` 1.0.0 in place of what it has from crates.io.
-fn with_ticker() -> Outcome<Project> {
-    let project = Project::new()?;
+fn with_ticker() -> Outcome<Workspace> {
+    let project = Workspace::new()?;
     let tree = project.tree();
     fs::remove_file(tree.join("Cargo.lock")).map_err(|e| e.to_string())?;
     let buffer = "let mut buffer = itoa::Buffer::new();";
@@ -332,7 +268,7 @@ fn with_ticker() -> Outcome<Project> {
     let sources = "[source.crates-io]\nreplace-with = \"vendor\"\n[source.vendor]\ndirectory = \"vendor\"\n";
     write(&tree, ".cargo/config.toml", sources)?;
     vendor(&tree, ("ticker", "1.0.0"), "", "format!(\"{}\", count + 1)")?;
-    project.build(&["--release"])?;
+    project.cargo(&["--release"])?;
     Ok(project)
 }
 
@@ -340,7 +276,7 @@ fn with_ticker() -> Outcome<Project> {
 fn dependency_raised() -> Outcome {
     let project = with_ticker()?;
     let (product, fixed) = (project.tree().join("target/release/stock-server"), project.path("fixed"));
-    run(project.folder.path(), "cp -r tree fixed")?;
+    run(&project.path(""), "cp -r tree fixed")?;
     // The registry has the new version all along; only the lock file chooses it.
     for tree in [project.tree(), fixed.clone()] {
         vendor(&tree, ("ticker", "1.0.1"), "", "format!(\"{count}\")")?;
@@ -349,14 +285,16 @@ fn dependency_raised() -> Outcome {
     let made = project.make_from(&fixed, &product)?.expect(exit::DONE)?;
     made.says("1.0.1")?;
     let before = BEFORE.replace("18", "19");
-    project.play(&mut Process::start(&product, &[])?, &before, BEFORE).map_err(|e| made.complain(&e))
+    project
+        .play(&mut Process::start(&product, &[])?, [&before, BEFORE, &before])
+        .map_err(|e| made.complain(&e))
 }
 
 /// A version that needs another package is another set of crates.
 fn dependency_added() -> Outcome {
     let project = with_ticker()?;
     let (product, fixed) = (project.tree().join("target/release/stock-server"), project.path("fixed"));
-    run(project.folder.path(), "cp -r tree fixed")?;
+    run(&project.path(""), "cp -r tree fixed")?;
     for tree in [project.tree(), fixed.clone()] {
         vendor(&tree, ("ticker", "1.0.1"), "second = \"1\"", "second::shown(count)")?;
         vendor(&tree, ("second", "1.0.0"), "", "format!(\"{count}\")")?;
@@ -369,8 +307,8 @@ fn dependency_added() -> Outcome {
 
 /// Another profile is another program.
 fn profile_changed() -> Outcome {
-    let project = Project::new()?;
-    project.build(&["--release"])?;
+    let project = Workspace::new()?;
+    project.cargo(&["--release"])?;
     let product = project.tree().join("target/release/stock-server");
     let fix =
         project.fix(&[("Cargo.toml", "[workspace]", "[profile.release]\nopt-level = 1\n\n[workspace]")])?;
@@ -389,7 +327,7 @@ fn line_tables() -> Outcome {
 }
 
 fn with_profile(line: &str) -> Outcome {
-    let project = Project::new()?;
+    let project = Workspace::new()?;
     let profile = format!("[profile.release]\n{line}\n\n[workspace]");
     project.edit(&project.tree(), ("Cargo.toml", "[workspace]", &profile))?;
     project.repair(&project.tree().join("target/release/stock-server"), &["--release"], BEFORE, AFTER)?;
@@ -398,8 +336,8 @@ fn with_profile(line: &str) -> Outcome {
 
 /// The program has no debug information; its types are known all the same.
 fn layout() -> Outcome {
-    let project = Project::new()?;
-    project.build(&["--release"])?;
+    let project = Workspace::new()?;
+    project.cargo(&["--release"])?;
     let product = project.tree().join("target/release/stock-server");
     let fix = project.fix(&[
         ("engine/src/lib.rs", "pub struct Store {", "pub struct Store {\n    total: u64,"),
@@ -412,12 +350,12 @@ fn layout() -> Outcome {
 
 /// A function of the standard library that the program does not hold.
 fn more_of_std() -> Outcome {
-    let project = Project::new()?;
-    project.build(&["--release"])?;
+    let project = Workspace::new()?;
+    project.cargo(&["--release"])?;
     let product = project.tree().join("target/release/stock-server");
     let call = "{line} {} {WORD} {} of {}{mark}\", std::net::Ipv6Addr::LOCALHOST,";
     let fix = project.fix(&[("server/src/main.rs", "{line} {WORD} {} of {}{mark}\",", call)])?;
     let made = project.make("", &product, &fix, &["--release"])?.expect(exit::DONE)?;
     let after = BEFORE.replace("ask", "ask ::1");
-    project.play(&mut Process::start(&product, &[])?, BEFORE, &after).map_err(|e| made.complain(&e))
+    project.play(&mut Process::start(&product, &[])?, [BEFORE, &after, BEFORE]).map_err(|e| made.complain(&e))
 }
