@@ -6,24 +6,18 @@ use std::task::Waker;
 
 use crate::entry::{EntryRef, GENERATION};
 use crate::record::{Place, Record};
-use crate::sync::{Arc, AtomicPtr, AtomicUsize, Mutex, MutexGuard, Relaxed, SeqCst, Sleeper, fence, lock};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Relaxed, SeqCst, fence, lock};
 
 /// One program's objects and threads.
 pub(crate) struct Domain {
     generation: AtomicUsize,
     records: Mutex<Vec<&'static Record>>,
-    drains: Mutex<Vec<(usize, Arc<Drain>)>>,
+    /// The threads that wait to swap an entry.
+    drains: Mutex<Vec<(usize, &'static Record)>>,
     /// Async callers that wait for an entry to be opened.
     wakers: Mutex<BTreeMap<usize, Vec<Waker>>>,
     #[cfg(loom)]
     pub(crate) gate: (Mutex<()>, loom::sync::Condvar),
-}
-
-/// A swapper that waits until nobody is inside an entry.
-pub(crate) struct Drain {
-    pub(crate) swapper: Sleeper,
-    /// The place for which it sleeps; others that leave need not wake it.
-    pub(crate) awaited: AtomicPtr<Place>,
 }
 
 impl Domain {
@@ -93,9 +87,14 @@ impl Domain {
         crate::fence::heavy().then_some(records)
     }
 
-    /// From here on `left` wakes the drain's swapper.
-    pub(crate) fn enlist(&self, entry: EntryRef, drain: &Arc<Drain>) {
-        lock(&self.drains).push((entry.address(), Arc::clone(drain)));
+    /// From here on `left` wakes the thread of this record. False if there is no memory to note it.
+    pub(crate) fn enlist(&self, entry: EntryRef, record: &'static Record) -> bool {
+        let mut drains = lock(&self.drains);
+        let room = drains.try_reserve(1).is_ok();
+        if room {
+            drains.push((entry.address(), record));
+        }
+        room
     }
 
     /// The swapper waits no more.
@@ -105,12 +104,16 @@ impl Domain {
 
     /// A call left a place inside a held entry.
     pub(crate) fn left(&self, place: &Place, entry: EntryRef) {
-        let drain =
-            lock(&self.drains).iter().find(|(a, _)| *a == entry.address()).map(|(_, d)| Arc::clone(d));
-        let Some(drain) = drain else { return };
+        let drains = lock(&self.drains);
+        let Some(record) = drains.iter().find(|(a, _)| *a == entry.address()).map(|(_, record)| *record)
+        else {
+            return;
+        };
+        drop(drains);
         fence(SeqCst);
-        if drain.awaited.load(Relaxed) == ptr::from_ref(place).cast_mut() {
-            drain.swapper.wake();
+        // If it waits for this place in another drain by now it is woken for nothing.
+        if record.drain.awaited.load(Relaxed) == ptr::from_ref(place).cast_mut() {
+            record.drain.swapper.wake();
         }
     }
 

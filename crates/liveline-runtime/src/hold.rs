@@ -4,11 +4,11 @@
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use crate::domain::{Domain, Drain};
+use crate::domain::Domain;
 use crate::entry::{DRAINING, EntryRef, HELD, RESCAN, Target};
 use crate::error::SwapError;
-use crate::record::{Place, Record, each_call};
-use crate::sync::{Acquire, Arc, AtomicPtr, Relaxed, SeqCst, Sleeper, fence};
+use crate::record::{Drain, Place, Record, each_call};
+use crate::sync::{Acquire, Relaxed, SeqCst, fence};
 use crate::wait::{self, Until};
 
 /// How long calls may be kept waiting for a swap, and how often it is tried.
@@ -92,15 +92,17 @@ impl Held {
         if !crate::fence::heavy() {
             return Err(SwapError::NoFence);
         }
-        held.drain(deadline)?;
+        held.drain(record, deadline)?;
         Ok(held)
     }
 
-    fn drain(&self, deadline: Option<Instant>) -> Result<(), SwapError> {
+    fn drain(&self, record: &'static Record, deadline: Option<Instant>) -> Result<(), SwapError> {
         let domain = self.entry.pool().domain;
-        let drain = Arc::new(Drain { swapper: Sleeper::here(), awaited: AtomicPtr::new(ptr::null_mut()) });
-        domain.enlist(self.entry, &drain);
-        let drained = self.wait_until_left(domain, &drain, deadline);
+        record.drain.swapper.settle();
+        if !domain.enlist(self.entry, record) {
+            return Err(SwapError::OutOfMemory);
+        }
+        let drained = self.wait_until_left(domain, &record.drain, deadline);
         domain.delist(self.entry);
         drained
     }

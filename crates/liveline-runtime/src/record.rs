@@ -7,7 +7,7 @@
 use std::ptr::{self, NonNull};
 
 use crate::entry::{Entry, EntryRef, HELD};
-use crate::sync::{Acquire, AtomicPtr, AtomicUsize, Mutex, Relaxed, Release, SeqCst, fence, lock};
+use crate::sync::{Acquire, AtomicPtr, AtomicUsize, Mutex, Relaxed, Release, SeqCst, Sleeper, fence, lock};
 
 /// Where a call in flight is written down: the entry it is inside of, or null.
 pub(crate) type Place = AtomicPtr<Entry>;
@@ -36,9 +36,18 @@ pub(crate) struct Record {
     cursor: AtomicUsize,
     /// Entries whose state this thread transfers now.
     transfers: Mutex<Vec<usize>>,
+    /// While this thread waits to swap an entry: for whom.
+    pub(crate) drain: Drain,
     /// The thread, and how many copies of this library know it by this record; both under the domain's lock.
     pub(crate) thread: AtomicUsize,
     pub(crate) users: AtomicUsize,
+}
+
+/// A swapper that waits until nobody is inside an entry.
+pub(crate) struct Drain {
+    pub(crate) swapper: Sleeper,
+    /// The place for which it sleeps; others that leave need not wake it.
+    pub(crate) awaited: AtomicPtr<Place>,
 }
 
 /// More places, when the first ones are taken.
@@ -82,6 +91,7 @@ impl Record {
             here: AtomicPtr::new(ptr::null_mut()),
             cursor: AtomicUsize::new(0),
             transfers: Mutex::new(Vec::new()),
+            drain: Drain { swapper: Sleeper::new(), awaited: AtomicPtr::new(ptr::null_mut()) },
             thread: AtomicUsize::new(0),
             users: AtomicUsize::new(0),
         }
@@ -99,6 +109,7 @@ impl Record {
             here: AtomicPtr::new(ptr::null_mut()),
             cursor: AtomicUsize::new(0),
             transfers: Mutex::new(Vec::new()),
+            drain: Drain { swapper: Sleeper::new(), awaited: AtomicPtr::new(ptr::null_mut()) },
             thread: AtomicUsize::new(0),
             users: AtomicUsize::new(0),
         }

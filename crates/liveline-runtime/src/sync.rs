@@ -45,18 +45,22 @@ impl<T> Shared<T> {
 #[cfg(loom)]
 pub(crate) type Shared<T> = loom::cell::UnsafeCell<T>;
 
-/// A thread that sleeps until another wakes it.
+/// A place where one thread sleeps until another wakes it.
 #[cfg(not(loom))]
-pub(crate) struct Sleeper(std::thread::Thread);
+pub(crate) struct Sleeper(Mutex<Option<std::thread::Thread>>);
 
 #[cfg(not(loom))]
 impl Sleeper {
-    /// The thread that asks.
-    pub(crate) fn here() -> Self {
-        Self(std::thread::current())
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(None))
     }
 
-    /// Sleeps until woken or until the time has passed, or for no reason. Only the thread itself calls this.
+    /// From here on the thread that asks is the one that is woken.
+    pub(crate) fn settle(&self) {
+        *lock(&self.0) = Some(std::thread::current());
+    }
+
+    /// Sleeps until woken or until the time has passed, or for no reason. Only the settled thread calls this.
     pub(crate) fn sleep(&self, deadline: Option<std::time::Instant>) {
         match deadline {
             None => std::thread::park(),
@@ -68,20 +72,23 @@ impl Sleeper {
 
     /// Wakes it, also if it sleeps only later.
     pub(crate) fn wake(&self) {
-        self.0.unpark();
+        if let Some(thread) = &*lock(&self.0) {
+            thread.unpark();
+        }
     }
 }
 
 /// Loom has no clock: a model sleeps until woken.
 #[cfg(loom)]
-#[derive(Default)]
 pub(crate) struct Sleeper(Mutex<bool>, loom::sync::Condvar);
 
 #[cfg(loom)]
 impl Sleeper {
-    pub(crate) fn here() -> Self {
-        Self::default()
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(false), loom::sync::Condvar::new())
     }
+
+    pub(crate) fn settle(&self) {}
 
     pub(crate) fn sleep(&self, _: Option<std::time::Instant>) {
         let mut woken = lock(&self.0);

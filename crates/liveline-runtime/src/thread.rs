@@ -9,7 +9,8 @@ static FULL: Record = Record::full();
 static DOMAIN: Domain = Domain::new();
 
 thread_local! {
-    static CURRENT: Cell<&'static Record> = const { Cell::new(&FULL) };
+    /// Points to `FULL` or to a record that `attach` gave.
+    static CURRENT: Cell<*const Record> = const { Cell::new(&raw const FULL) };
     static ATTACHED: Attached = const { Attached };
 }
 
@@ -18,7 +19,8 @@ struct Attached;
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let record = CURRENT.replace(&FULL);
+        let record = current();
+        CURRENT.set(&raw const FULL);
         if !std::ptr::eq(record, &FULL) {
             domain().detach(record);
         }
@@ -32,8 +34,10 @@ pub(crate) fn domain() -> &'static Domain {
 
 /// This thread's record, or one with no free place.
 #[inline(always)]
+#[allow(unsafe_code)]
 pub(crate) fn current() -> &'static Record {
-    CURRENT.get()
+    // SAFETY: it points to a static or to a record, and records are never freed.
+    unsafe { &*CURRENT.get() }
 }
 
 /// This thread's record.
