@@ -16,9 +16,8 @@ use crate::object::Interface;
 use crate::pool::Pool;
 use crate::reference::ObjectRef;
 use crate::registry;
-use crate::sync::AtomicUsize;
 use crate::thread::{attached, current, domain};
-use crate::update::{Report, Update};
+use crate::update::{Pace, Report, Update};
 use crate::version::Version;
 
 /// A class: it makes objects with the interface `I` from arguments `A`, keeps track of them, and replaces them all
@@ -133,7 +132,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         line.sweep = Some(sweep.clone());
         let state = Arc::clone(&sweep.state);
         std::thread::spawn(move || {
-            update.sweep(1, &AtomicUsize::new(0));
+            update.sweep(1, Pace::Background);
             *lock(&state.report) = Some(update.end());
             state.done.notify_all();
         });
@@ -208,7 +207,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     ) -> Result<Report, ClassError> {
         let update = self.begin(line, works, options)?;
         let workers = if options.workers == 0 { (shards() / 2).max(1) } else { options.workers };
-        update.sweep(workers, &AtomicUsize::new(0));
+        update.sweep(workers, Pace::Awaited);
         Ok(update.end())
     }
 

@@ -169,6 +169,11 @@ impl Pool {
         lock(&self.versions).retain(|v| ids(v.id));
     }
 
+    /// All versions that instances may have.
+    pub(crate) fn versions(&self) -> Vec<Arc<Version>> {
+        lock(&self.versions).clone()
+    }
+
     /// A version that instances have.
     pub(crate) fn version(&self, id: u32) -> Option<Arc<Version>> {
         lock(&self.versions).iter().find(|v| v.id == id).cloned()

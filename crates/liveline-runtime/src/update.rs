@@ -14,7 +14,7 @@ use crate::hold::{Held, Patience};
 use crate::pool::Filled;
 use crate::pool::Pool;
 use crate::record::{Record, each_call};
-use crate::sync::{Acquire, Arc, AtomicUsize, Mutex, Relaxed, lock};
+use crate::sync::{AcqRel, Acquire, Arc, AtomicUsize, Mutex, Relaxed, lock};
 use crate::version::{Version, discard, transfer};
 use crate::wait::{self, Until};
 
@@ -25,9 +25,24 @@ pub(crate) struct Update {
     patience: Patience,
     /// Entries that somebody was inside of when the update began.
     busy: HashSet<EntryRef>,
+    /// The versions that instances may have. Nobody takes a lock to convert an instance: a sweeper at low priority
+    /// that lost its processor with the lock would hold up callers.
+    versions: Vec<Arc<Version>>,
     /// Instances that stay as they are, and why.
     kept: Mutex<HashMap<EntryRef, SwapError>>,
+    /// How many those are: while there is none nobody asks for the lock.
+    keeping: AtomicUsize,
     converted: AtomicUsize,
+}
+
+/// How much a sweep gives way to the rest of the program.
+#[cfg(not(loom))]
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    /// Not at all: somebody waits for it.
+    Awaited,
+    /// It runs when nothing else wants the processor.
+    Background,
 }
 
 /// What became of the instances.
@@ -62,6 +77,8 @@ impl Update {
             to,
             patience,
             busy,
+            versions: pool.versions(),
+            keeping: AtomicUsize::new(0),
             kept: Mutex::new(HashMap::new()),
             converted: AtomicUsize::new(0),
         });
@@ -75,12 +92,20 @@ impl Update {
     }
 
     fn is_old(&self, entry: EntryRef) -> bool {
-        entry.version() != self.to.id && !lock(&self.kept).contains_key(&entry)
+        entry.version() != self.to.id
+            && (self.keeping.load(Acquire) == 0 || !lock(&self.kept).contains_key(&entry))
+    }
+
+    /// The instance stays as it is. Whoever finds its entry open again finds it noted.
+    fn keep(&self, entry: EntryRef, why: SwapError) {
+        lock(&self.kept).insert(entry, why);
+        self.keeping.fetch_add(1, AcqRel);
     }
 
     /// Puts an object of the new version in place of the one held; if that fails the old one stays.
     pub(crate) fn convert(&self, record: &'static Record, entry: EntryRef, held: Held, generation: usize) {
-        let made = match self.pool.version(entry.version()) {
+        let id = entry.version();
+        let made = match self.versions.iter().find(|v| v.id == id) {
             // It was converted before we held it.
             Some(from) if from.id == self.to.id => return held.open(generation),
             Some(from) => {
@@ -102,7 +127,7 @@ impl Update {
                 unsafe { discard(&*from.code, old) };
             }
             Err(why) => {
-                lock(&self.kept).insert(entry, why);
+                self.keep(entry, why);
                 held.open(generation);
             }
         }
@@ -110,16 +135,15 @@ impl Update {
 
     /// Converts all instances, each alone, on as many threads as are said.
     #[cfg(not(loom))]
-    pub(crate) fn sweep(&self, workers: usize, stop: &AtomicUsize) {
+    pub(crate) fn sweep(&self, workers: usize, pace: Pace) {
         let chunks = self.pool.chunks();
         let next = AtomicUsize::new(0);
         let work = || {
-            crate::thread::yield_to_others();
+            if pace == Pace::Background {
+                crate::thread::yield_to_others();
+            }
             let record = crate::thread::attached();
             while let Some(chunk) = chunks.get(next.fetch_add(1, Relaxed)) {
-                if stop.load(Relaxed) != 0 {
-                    return;
-                }
                 self.visit_all(record, *chunk);
             }
         };
@@ -152,9 +176,7 @@ impl Update {
             if self.busy.contains(&entry) {
                 match self.patience.hold(record, entry) {
                     Ok(held) => self.convert(record, entry, held, generation),
-                    Err(why) => {
-                        lock(&self.kept).insert(entry, why);
-                    }
+                    Err(why) => self.keep(entry, why),
                 }
             } else if state & HELD != 0 {
                 wait::wait(entry, state, Until::Opened);
