@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cache;
 mod debian;
 mod expat;
+mod http;
 mod memcached;
 mod nginx;
 mod openssl;
@@ -55,6 +57,8 @@ enum Task {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Program {
+    /// A cache service made of classes of liveline-runtime, which are updated from inside.
+    Cache,
     /// Any package of Debian's, by `liveline build --debian`: shown on memcached and redis.
     Debian,
     /// Debian's expat, inside a running Python.
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Real { program, times, json } => {
             let real = match program {
+                Program::Cache => cache::real,
                 Program::Debian => package::real,
                 Program::Expat => expat::real,
                 Program::Memcached => memcached::real,

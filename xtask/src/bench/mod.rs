@@ -6,8 +6,8 @@ pub(crate) mod diff;
 pub(crate) mod pause;
 pub(crate) mod runtime;
 
-mod page;
-mod quiet;
+pub(crate) mod page;
+pub(crate) mod quiet;
 
 use std::path::{Path, PathBuf};
 

@@ -52,7 +52,7 @@ impl Page<'_> {
 }
 
 /// Date, machine and revision, in a line.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let words = |line: &str| output_of(line).map(|s| s.trim().to_string()).unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo

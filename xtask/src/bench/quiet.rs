@@ -11,7 +11,12 @@ const BEARABLE: f64 = 0.10;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Waits until the machine is quiet, for a while; gives a sentence for the page on how quiet it was.
-pub(super) fn wait(words: Words) -> String {
+pub(crate) fn wait(words: Words) -> String {
+    wait_for(words, PATIENCE)
+}
+
+/// As [`wait`], for as long as is said.
+pub(crate) fn wait_for(words: Words, patience: Duration) -> String {
     let began = Instant::now();
     let mut said = false;
     loop {
@@ -20,7 +25,7 @@ pub(super) fn wait(words: Words) -> String {
         if busy <= BEARABLE {
             return format!("Other work took {percent:.0} % of the processors before the run.");
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > patience {
             words.line(&format!("other work still takes {percent:.0} % of the processors; measuring anyway"));
             return format!(
                 "**The machine was not quiet: other work took {percent:.0} % of the processors before the run, so gaps \

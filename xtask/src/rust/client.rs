@@ -1,90 +1,22 @@
-//! HTTP: a client that knows each answer before it comes.
+//! A client that knows each answer before it comes.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use liveline_demo::load::{Client, Dice, Fault};
 
-use liveline_demo::load::{ANSWER_LIMIT, Client, Dice, Fault};
+use crate::http::{Answer, Connection};
 
-/// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
-}
-
-/// A kept-alive connection.
-pub(super) struct Connection {
-    writer: TcpStream,
-    reader: BufReader<TcpStream>,
-}
-
-impl Connection {
-    pub(super) fn open(port: u16) -> std::io::Result<Self> {
-        let writer = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        writer.set_nodelay(true)?;
-        writer.set_read_timeout(Some(ANSWER_LIMIT))?;
-        Ok(Connection { reader: BufReader::new(writer.try_clone()?), writer })
-    }
-
-    /// Sends a request and gives the answer; `more` are further lines of its head.
-    pub(super) fn ask(&mut self, line: &str, more: &str, body: &[u8]) -> Result<Answer, Fault> {
-        let length = body.len();
-        let head = format!("{line} HTTP/1.1\r\nHost: trial\r\nContent-Length: {length}\r\n{more}\r\n");
-        self.writer.write_all(&[head.as_bytes(), body].concat())?;
-        let first = self.line()?;
-        let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-        let status = status.ok_or_else(|| Fault(format!("{line}: no answer of HTTP: {first:?}")))?;
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            let field = self.line()?.to_ascii_lowercase();
-            if field.is_empty() {
-                break;
-            }
-            if let Some(value) = field.strip_prefix("content-length: ") {
-                length = value.parse().map_err(|_| Fault(format!("{line}: {field}")))?;
-            }
-            chunked |= field == "transfer-encoding: chunked";
-        }
-        let mut body = Vec::new();
-        if chunked {
-            loop {
-                let size = self.line()?;
-                let size =
-                    usize::from_str_radix(&size, 16).map_err(|_| Fault(format!("{line}: {size:?}")))?;
-                self.read(size, &mut body)?;
-                self.line()?;
-                if size == 0 {
-                    break;
-                }
-            }
-        } else if !line.starts_with("HEAD ") {
-            self.read(length, &mut body)?;
-        }
-        Ok(Answer { status, body })
-    }
-
-    fn read(&mut self, size: usize, body: &mut Vec<u8>) -> Result<(), Fault> {
-        let start = body.len();
-        body.resize(start + size, 0);
-        Ok(self.reader.read_exact(&mut body[start..])?)
-    }
-
-    fn line(&mut self) -> Result<String, Fault> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(Fault("the server closed the connection".into()));
-        }
-        Ok(line.trim_end().into())
-    }
-
-    /// Uploads a file into the server's folder, under a name that may be a path.
-    pub(super) fn upload(&mut self, token: &str, name: &str, content: &str) -> Result<Answer, Fault> {
-        let part = |fields: &str, content: &str| {
-            format!("--edge\r\nContent-Disposition: form-data; {fields}\r\n\r\n{content}\r\n")
-        };
-        let file = part(&format!("name=\"files\"; filename=\"{name}\""), content);
-        let body = format!("{}{file}--edge--\r\n", part("name=\"csrf\"", token));
-        self.ask("POST /", "Content-Type: multipart/form-data; boundary=edge\r\n", body.as_bytes())
-    }
+/// Uploads a file into the server's folder, under a name that may be a path.
+pub(super) fn upload(
+    connection: &mut Connection,
+    token: &str,
+    name: &str,
+    content: &str,
+) -> Result<Answer, Fault> {
+    let part = |fields: &str, content: &str| {
+        format!("--edge\r\nContent-Disposition: form-data; {fields}\r\n\r\n{content}\r\n")
+    };
+    let file = part(&format!("name=\"files\"; filename=\"{name}\""), content);
+    let body = format!("{}{file}--edge--\r\n", part("name=\"csrf\"", token));
+    connection.ask("POST /", "Content-Type: multipart/form-data; boundary=edge\r\n", body.as_bytes())
 }
 
 /// The files of the server: name and content.
@@ -141,7 +73,7 @@ impl Client for Checker {
             }
             _ => {
                 let (own, text) = (format!("own{}", self.name), self.dice.text(3000));
-                let done = self.connection.upload(&self.token, &own, &text)?;
+                let done = upload(&mut self.connection, &self.token, &own, &text)?;
                 if done.status != 302 {
                     return Err(Fault(format!("an upload: {}", done.status)));
                 }

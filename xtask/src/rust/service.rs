@@ -7,7 +7,8 @@ use liveline_demo::Words;
 use liveline_demo::load::{Client, Fault};
 use liveline_demo::tool::Selection;
 
-use super::client::{Checker, Connection, files};
+use super::client::{Checker, files, upload};
+use crate::http::Connection;
 use crate::shell::{Failure, Result, Tried};
 use crate::trial::{Daemon, Service, Started, free_port};
 
@@ -66,7 +67,7 @@ impl Service for Server {
     fn fixed(&mut self) -> std::result::Result<bool, Fault> {
         self.asked += 1;
         let name = format!("escaped{}", self.asked);
-        let done = self.probe.upload(&self.token, &format!("../{name}"), "anything")?;
+        let done = upload(&mut self.probe, &self.token, &format!("../{name}"), "anything")?;
         let (inside, outside) = (self.folder.join("root").join(&name), self.folder.join(&name));
         match (done.status, inside.exists(), outside.exists()) {
             (302, true, false) => Ok(true),
