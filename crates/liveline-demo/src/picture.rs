@@ -250,9 +250,10 @@ fn close_ups(out: &mut String, figure: &Figure<'_>) {
             line(out, "axis", x(tick), CLOSE.bottom, x(tick), CLOSE.bottom + 4.0);
             label(out, x(tick), CLOSE.bottom + 18.0, "mid small", &format!("{tick:+}").replace("+0", "0"));
         }
-        label(out, left + width / 2.0, CLOSE.bottom + 38.0, "mid", "ms from the middle of the command");
         label(out, left + 2.0, CLOSE.top - 10.0, "mark-label", &mark.label);
     }
+    // Once for all: under each of four it would run into its neighbour.
+    label(out, (LEFT + RIGHT) / 2.0, CLOSE.bottom + 38.0, "mid", "ms from the middle of the command");
 }
 
 /// A logarithmic axis for latencies, in whole decades of µs.
