@@ -1,9 +1,11 @@
-//! The attributes of `liveline-runtime`, which re-exports them.
+//! The macros of `liveline-runtime`, which re-exports them.
 #![forbid(unsafe_code)]
 
 mod asynchronous;
 mod class;
 mod interface;
+mod made;
+mod module;
 mod signature;
 
 use proc_macro::TokenStream;
@@ -30,6 +32,23 @@ pub fn interface(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn class(arguments: TokenStream, item: TokenStream) -> TokenStream {
     written(class::expand(arguments.into(), item.into()))
+}
+
+/// The entry of a module: a shared library (`crate-type = ["cdylib"]`) that `liveline apply` loads into a running
+/// program. The function names what the module brings; it gives nothing, or a `Result` whose error stops it all.
+///
+/// It writes down what the crate is made of, which is read before anything of the module runs, and makes the
+/// program's allocator the module's.
+#[proc_macro_attribute]
+pub fn module(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    written(module::expand(arguments.into(), item.into()))
+}
+
+/// Opens the program's control socket, through which `liveline` loads modules. Stands in the program's own crate,
+/// since it writes down what that is made of.
+#[proc_macro]
+pub fn serve(arguments: TokenStream) -> TokenStream {
+    written(module::serve(arguments.into()))
 }
 
 fn written(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

@@ -4,7 +4,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::call::enter;
@@ -16,6 +16,7 @@ use crate::object::Interface;
 use crate::pool::Pool;
 use crate::reference::ObjectRef;
 use crate::registry;
+use crate::shared::shared;
 use crate::thread::{attached, current, domain};
 use crate::update::{Pace, Report, Update};
 use crate::version::Version;
@@ -298,8 +299,7 @@ pub(crate) fn shards() -> usize {
 
 /// A number that no version of this program has yet.
 pub(crate) fn version_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    shared().version_ids.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<A> Works<A> {

@@ -108,11 +108,17 @@ mod wait;
 #[cfg(not(loom))]
 mod class;
 #[cfg(not(loom))]
+mod control;
+#[cfg(not(loom))]
 mod factory;
+#[cfg(not(loom))]
+mod module;
 #[cfg(not(loom))]
 mod reference;
 #[cfg(not(loom))]
 mod registry;
+#[cfg(not(loom))]
+mod shared;
 #[cfg(not(loom))]
 mod thread;
 
@@ -121,7 +127,7 @@ mod models;
 
 pub use error::{ClassError, Refusal, SwapError};
 pub use hold::Patience;
-pub use liveline_macros::{class, interface};
+pub use liveline_macros::{class, interface, module, serve};
 pub use object::{Concrete, Interface, Object, Transfer};
 pub use transfer::Formats;
 pub use update::Report;
@@ -129,7 +135,11 @@ pub use update::Report;
 #[cfg(not(loom))]
 pub use class::{Class, Options, Sweep};
 #[cfg(not(loom))]
+pub use control::serve_as;
+#[cfg(not(loom))]
 pub use factory::Factory;
+#[cfg(not(loom))]
+pub use module::{Entrance, Loaded, Module, ProgramAllocator};
 #[cfg(not(loom))]
 pub use reference::{ObjectRef, Within};
 #[cfg(not(loom))]

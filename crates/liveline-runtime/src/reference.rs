@@ -6,7 +6,7 @@ use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::call::{Ticket, enter, step_inside};
@@ -15,6 +15,7 @@ use crate::error::SwapError;
 use crate::hold::Patience;
 use crate::object::{Interface, Object};
 use crate::pool::Pool;
+use crate::shared::shared;
 use crate::thread::{attached, current};
 use crate::version::{Typed, Version, discard, target_of, transfer};
 
@@ -114,8 +115,7 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
 
 /// The versions of objects without a class: one for each type that was ever used so.
 fn singles() -> &'static Pool {
-    static SINGLES: OnceLock<&'static Pool> = OnceLock::new();
-    SINGLES.get_or_init(|| Pool::leak(crate::thread::domain(), crate::class::shards()))
+    shared().singles.get_or_init(|| Pool::leak(crate::thread::domain(), crate::class::shards()))
 }
 
 impl<I: ?Sized + Interface> Clone for ObjectRef<I> {
@@ -207,6 +207,7 @@ where
     }
 }
 
+// Each module has its own: a type of one name may have other code there.
 static VERSIONS: std::sync::RwLock<Vec<(std::any::TypeId, Arc<Version>)>> =
     std::sync::RwLock::new(Vec::new());
 

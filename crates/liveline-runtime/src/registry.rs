@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::class::Class;
 use crate::error::ClassError;
 use crate::object::Interface;
+use crate::shared::shared;
 use crate::update::Report;
 
 /// A class whose types are not known: what `status` and `revert` need.
@@ -61,16 +62,17 @@ impl<I: ?Sized + Interface, A: Send + 'static> AnyClass for Class<I, A> {
 }
 
 /// A class, to be called by its types or without them.
-struct Known {
+pub(crate) struct Known {
     typed: Box<dyn Any + Send + Sync>,
     untyped: &'static dyn AnyClass,
     kind: String,
 }
 
-static CLASSES: Mutex<BTreeMap<String, Known>> = Mutex::new(BTreeMap::new());
+/// The classes, by name.
+pub(crate) type Classes = Mutex<BTreeMap<String, Known>>;
 
 fn classes_locked() -> MutexGuard<'static, BTreeMap<String, Known>> {
-    CLASSES.lock().unwrap_or_else(PoisonError::into_inner)
+    shared().classes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All classes of this program, by name.

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use crate::domain::Domain;
 use crate::record::Record;
+use crate::shared::shared;
 
 static FULL: Record = Record::full();
-static DOMAIN: Domain = Domain::new();
 
 thread_local! {
     /// Points to `FULL` or to a record that `attach` gave.
@@ -29,7 +29,7 @@ impl Drop for Attached {
 
 /// This program's objects and threads.
 pub(crate) fn domain() -> &'static Domain {
-    &DOMAIN
+    &shared().domain
 }
 
 /// This thread's record, or one with no free place.

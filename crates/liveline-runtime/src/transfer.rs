@@ -115,11 +115,22 @@ impl<T: 'static> Formats<T> {
 pub(crate) struct Format(usize);
 
 /// Every format that any version named, by number. Two types of one name are two formats.
-static KNOWN: Mutex<Vec<(&'static str, TypeId)>> = Mutex::new(Vec::new());
+pub(crate) type Known = Mutex<Vec<(&'static str, TypeId)>>;
+
+#[cfg(not(loom))]
+fn known() -> &'static Known {
+    &crate::shared::shared().formats
+}
+
+#[cfg(loom)]
+fn known() -> &'static Known {
+    static KNOWN: Known = Mutex::new(Vec::new());
+    &KNOWN
+}
 
 impl Format {
     fn of<P: 'static>(name: &'static str) -> Self {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = known().lock().unwrap_or_else(PoisonError::into_inner);
         let format = (name, TypeId::of::<P>());
         let number = known.iter().position(|k| *k == format).unwrap_or_else(|| {
             known.push(format);
@@ -129,7 +140,7 @@ impl Format {
     }
 
     fn name(self) -> &'static str {
-        KNOWN.lock().unwrap_or_else(PoisonError::into_inner)[self.0].0
+        known().lock().unwrap_or_else(PoisonError::into_inner)[self.0].0
     }
 }
 

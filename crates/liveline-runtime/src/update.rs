@@ -28,6 +28,8 @@ pub(crate) struct Update {
     /// The versions that instances may have. Nobody takes a lock to convert an instance: a sweeper at low priority
     /// that lost its processor with the lock would hold up callers.
     versions: Vec<Arc<Version>>,
+    /// Other versions with this very code: instances that an update left behind are found right by its revert.
+    alike: Vec<u32>,
     /// Instances that stay as they are, and why.
     kept: Mutex<HashMap<EntryRef, SwapError>>,
     /// How many those are: while there is none nobody asks for the lock.
@@ -71,10 +73,14 @@ impl Update {
             }
         });
         drop(records);
+        // Without their tables of functions, of which each module may have its own.
+        let code = |version: &Version| Arc::as_ptr(&version.code).cast::<()>();
+        let alike = pool.versions().iter().filter(|v| code(v) == code(&to)).map(|v| v.id).collect();
         pool.introduce(&to);
         let update = Arc::new(Self {
             pool,
             to,
+            alike,
             patience,
             busy,
             versions: pool.versions(),
@@ -92,7 +98,9 @@ impl Update {
     }
 
     fn is_old(&self, entry: EntryRef) -> bool {
-        entry.version() != self.to.id
+        let version = entry.version();
+        version != self.to.id
+            && !self.alike.contains(&version)
             && (self.keeping.load(Acquire) == 0 || !lock(&self.kept).contains_key(&entry))
     }
 
@@ -191,7 +199,7 @@ impl Update {
         *lock(&self.pool.pending) = None;
         let kept = lock(&self.kept);
         let old: HashSet<u32> = kept.keys().map(|entry| entry.version()).collect();
-        self.pool.keep(|id| id == self.to.id || old.contains(&id));
+        self.pool.keep(|id| id == self.to.id || old.contains(&id) || self.alike.contains(&id));
         Report { converted: self.converted.load(Relaxed), kept: kept.values().cloned().collect() }
     }
 }

@@ -31,12 +31,14 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Show what a patch file holds
     Inspect(InspectArgs),
-    /// Put a patch into running processes
+    /// Put a patch, or a module, into running processes
     Apply(ApplyArgs),
-    /// Take a patch out of running processes
+    /// Take a patch, or a module, out of running processes
     Revert(RevertArgs),
-    /// Show which patches are in running processes
+    /// Show which patches, modules and classes are in running processes
     Status(StatusArgs),
+    /// Show what was done to the modules of running programs
+    Log(LogArgs),
     /// Complete, or take back, what a killed liveline left in processes
     Recover(RecoverArgs),
     /// Show the whole thing on a small server under load
@@ -218,12 +220,14 @@ impl Selection {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace; \
-                        CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first."
+    after_help = "A patch needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users \
+                        trace; CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first. A module \
+                        (a shared library for a program that calls liveline_runtime::serve!()) needs to be loaded by the \
+                        user the program runs as, or root."
 )]
 pub(crate) struct ApplyArgs {
-    /// The patch file
-    #[arg(value_name = "FILE.llp")]
+    /// The patch file, or the module
+    #[arg(value_name = "FILE.llp|MODULE.so")]
     pub(crate) file: Option<String>,
     #[command(flatten)]
     pub(crate) selection: Selection,
@@ -233,6 +237,9 @@ pub(crate) struct ApplyArgs {
     /// Only say whether it could be done; touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Of a module: give its classes the next version numbers
+    #[arg(long)]
+    pub(crate) renumber: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -240,7 +247,7 @@ pub(crate) struct ApplyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RevertArgs {
-    /// Name of the patch
+    /// Name of the patch or module
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) selection: Selection,
@@ -279,6 +286,15 @@ pub(crate) struct StatusArgs {
     /// Print gdb commands that make the new code known to it: gdb -p PID -ex "…"
     #[arg(long, conflicts_with = "json")]
     pub(crate) gdb: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod control;
 mod failure;
 mod print;
 mod select;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Revert(args) => commands::change::revert(&args),
         Command::Recover(args) => commands::change::recover(&args),
         Command::Status(args) => commands::status::run(&args),
+        Command::Log(args) => commands::module::log(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man { directory } => commands::pages::man(&directory),

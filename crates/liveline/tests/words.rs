@@ -198,9 +198,10 @@ fn help() {
       build        Make a patch from a program's sources and a fix
       diff         Make a patch from two builds of a program
       inspect      Show what a patch file holds
-      apply        Put a patch into running processes
-      revert       Take a patch out of running processes
-      status       Show which patches are in running processes
+      apply        Put a patch, or a module, into running processes
+      revert       Take a patch, or a module, out of running processes
+      status       Show which patches, modules and classes are in running processes
+      log          Show what was done to the modules of running programs
       recover      Complete, or take back, what a killed liveline left in processes
       demo         Show the whole thing on a small server under load
       completions  Print a completion script for a shell
@@ -219,23 +220,26 @@ fn help() {
     ");
     insta::assert_snapshot!(said(&["apply", "--help"], folder.path()), @r#"
 exit 0
-Put a patch into running processes
+Put a patch, or a module, into running processes
 
-Usage: liveline apply [OPTIONS] <--pid <PID>...|--exe <PATH>> [FILE.llp]
+Usage: liveline apply [OPTIONS] <--pid <PID>...|--exe <PATH>> [FILE.llp|MODULE.so]
 
 Arguments:
-  [FILE.llp]  The patch file
+  [FILE.llp|MODULE.so]  The patch file, or the module
 
 Options:
       --pid <PID>...       A process; may be given several times, or several after one --pid
       --exe <PATH>         Every process that runs this program or has this library mapped
       --timeout <TIMEOUT>  How long to wait for a safe point, e.g. 500ms, 10s, 2m [default: 10s]
       --dry-run            Only say whether it could be done; touch nothing
+      --renumber           Of a module: give its classes the next version numbers
       --json               Print JSON
   -h, --help               Print help
 
-Needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users trace;
-CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first.
+A patch needs CAP_SYS_PTRACE, or to be the user the program runs as where the system lets users
+trace; CAP_SYS_ADMIN as well for a program with a seccomp filter, which is read first. A module (a
+shared library for a program that calls liveline_runtime::serve!()) needs to be loaded by the user
+the program runs as, or root.
 "#);
 }
 

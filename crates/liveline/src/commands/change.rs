@@ -5,11 +5,16 @@ use std::path::Path;
 use liveline_engine::{Options, Outcome, State};
 
 use crate::args::{ApplyArgs, RecoverArgs, RevertArgs};
+use crate::commands::module;
 use crate::failure::{Code, Result};
 use crate::{print, select};
 
 pub(crate) fn apply(args: &ApplyArgs) -> Result {
     let (pids, file) = args.selection.with_word(args.file.as_deref(), "the patch file");
+    if let Some(bytes) = module::read(Path::new(&file))? {
+        let pids = select::processes(&pids, args.selection.exe.as_deref())?;
+        return module::apply(&pids, args, &bytes);
+    }
     let (bytes, patch) = super::read_patch(Path::new(&file))?;
     let pids = select::processes(&pids, args.selection.exe.as_deref())?;
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
@@ -19,6 +24,9 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result {
 pub(crate) fn revert(args: &RevertArgs) -> Result {
     let (pids, name) = args.selection.with_word(args.name.as_deref(), "the name of the patch");
     let pids = select::processes(&pids, args.selection.exe.as_deref())?;
+    if pids.iter().any(|pid| module::has(*pid, &name)) {
+        return module::revert(&pids, args, &name);
+    }
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
     each(&pids, args.json, |pid| liveline_engine::revert(pid, &name, options))
 }

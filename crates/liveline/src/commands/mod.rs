@@ -6,6 +6,7 @@ mod debian;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod inspect;
+pub(crate) mod module;
 pub(crate) mod pages;
 pub(crate) mod status;
 

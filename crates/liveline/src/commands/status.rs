@@ -3,9 +3,12 @@
 use liveline_elf::demangle;
 use liveline_engine::Status;
 
+use serde_json::{Value, json};
+
 use crate::args::StatusArgs;
+use crate::commands::module;
 use crate::failure::{Code, Failure, Result};
-use crate::{print, select};
+use crate::{control, print, select};
 
 pub(crate) fn run(args: &StatusArgs) -> Result {
     let everywhere = args.pid.is_empty() && args.exe.is_none();
@@ -16,9 +19,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result {
     };
     let mut all: Vec<Status> = pids.into_iter().map(liveline_engine::status).collect();
     if everywhere {
-        all.retain(|status| !status.patches.is_empty());
+        all.retain(|status| !status.patches.is_empty() || control::find(status.pid).is_some());
     }
     if args.json {
+        let all: Vec<Value> = all.iter().map(as_json).collect();
         print::json(&all)?;
     } else if args.gdb {
         for patch in all.iter().flat_map(|status| &status.patches) {
@@ -30,7 +34,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result {
         }
         if all.is_empty() {
             print::line(if everywhere {
-                "no process that you may look at holds a patch"
+                "no process that you may look at holds a patch or has a control socket"
             } else {
                 print::NOBODY
             });
@@ -54,7 +58,7 @@ fn show(status: &Status) {
     }
     if status.patches.is_empty() {
         print::line(&format!("{who}: no patches"));
-        return;
+        return show_modules(status.pid);
     }
     print::line(&format!(
         "{who}: {}",
@@ -79,4 +83,27 @@ fn show(status: &Status) {
         }
         print::line(&table.trim_fmt());
     }
+    show_modules(status.pid);
+}
+
+fn show_modules(pid: i32) {
+    match module::status(pid) {
+        Some(Ok(status)) => module::show_status(&status),
+        Some(Err(failure)) => print::line(&format!("  {failure}")),
+        None => {}
+    }
+}
+
+/// What there is, with modules and classes where the process has a control socket.
+fn as_json(status: &Status) -> Value {
+    let mut value = serde_json::to_value(status).unwrap_or_default();
+    match module::status(status.pid) {
+        Some(Ok(own)) => {
+            value["modules"] = json!(own.modules);
+            value["classes"] = json!(own.classes);
+        }
+        Some(Err(failure)) => value["control_error"] = failure.to_string().into(),
+        None => {}
+    }
+    value
 }

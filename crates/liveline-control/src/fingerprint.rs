@@ -1,0 +1,200 @@
+//! What a module or a program was made of, and whether the two can live together.
+//!
+//! The attribute `#[module]` and the macro `serve!` write it while the crate is compiled:
+//!
+//! ```text
+//! liveline 1
+//! name greeter
+//! build greeter-b116d602c82570ee-liveline7
+//! rustc rustc 1.95.0 (59807616e 2026-04-14)
+//! setting panic=abort
+//! crate api 1b9cf8e1c2a0dd37 90aa3c1f6b0e4d55
+//! ```
+//!
+//! A crate is a name, cargo's hash of how it is built, and a hash of its metadata file, which holds all its types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The first line.
+pub const HEAD: &str = "liveline 1";
+
+/// The runtime's crate.
+const RUNTIME: &str = "liveline_runtime";
+
+/// Crates that keep what objects share in statics of their own, of which a module has another copy.
+const APART: [(&str, &str); 2] = [
+    ("parking_lot_core", "threads that wait for one of its locks are noted in a table of its own"),
+    ("crossbeam_epoch", "threads that use its memory are noted in a table of its own"),
+];
+
+/// What a module or a program was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fingerprint {
+    /// The crate's name.
+    pub name: String,
+    /// What tells its types from those of any other build: the name and each `-C metadata`.
+    pub build: String,
+    rustc: String,
+    settings: BTreeSet<String>,
+    crates: BTreeMap<String, BTreeSet<(String, String)>>,
+}
+
+impl Fingerprint {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The words say what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut lines = text.trim_end_matches('\0').lines();
+        match lines.next() {
+            Some(HEAD) => {}
+            Some(other) => {
+                return Err(format!("it describes itself as '{other}', and this understands '{HEAD}'"));
+            }
+            None => return Err("it does not describe itself".to_owned()),
+        }
+        let mut made = Self::default();
+        for line in lines {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "name" => rest.clone_into(&mut made.name),
+                "build" => rest.clone_into(&mut made.build),
+                "rustc" => rest.clone_into(&mut made.rustc),
+                "setting" => drop(made.settings.insert(rest.to_owned())),
+                "crate" => {
+                    let mut words = rest.splitn(3, ' ').map(str::to_owned);
+                    let (Some(name), Some(how), Some(hash)) = (words.next(), words.next(), words.next())
+                    else {
+                        return Err(format!("not understood: '{line}'"));
+                    };
+                    made.crates.entry(name).or_default().insert((how, hash));
+                }
+                _ => return Err(format!("not understood: '{line}'")),
+            }
+        }
+        if made.name.is_empty() || made.build.is_empty() || !made.crates.contains_key(RUNTIME) {
+            return Err("its description is not whole: what compiled it is not known to be cargo".to_owned());
+        }
+        Ok(made)
+    }
+
+    /// Why the module does not fit into this program; nothing if it does.
+    pub fn misfits(&self, module: &Self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.rustc != module.rustc {
+            reasons.push(format!(
+                "the program was compiled by {}, the module by {}: compile both by one",
+                self.rustc, module.rustc
+            ));
+            // All else differs then.
+            return reasons;
+        }
+        if self.settings != module.settings {
+            let words = |settings: &BTreeSet<String>| -> String {
+                let all: Vec<&str> = settings.iter().map(String::as_str).collect();
+                if all.is_empty() { "the defaults".to_owned() } else { all.join(" ") }
+            };
+            reasons.push(format!(
+                "the program was compiled with {}, the module with {}",
+                words(&self.settings),
+                words(&module.settings)
+            ));
+        }
+        for (name, wanted) in &module.crates {
+            let Some(have) = self.crates.get(name) else { continue };
+            for (how, hash) in wanted.difference(have) {
+                reasons.push(match have.iter().find(|(other, _)| other == how) {
+                    Some(_) if hash.is_empty() => format!("crate {name} was not found when it was compiled"),
+                    Some(_) => format!(
+                        "crate {name} is not what the program was built with: it has changed since; its types and interfaces must stay as they are while the program runs"
+                    ),
+                    None => format!(
+                        "crate {name} was built in another way than the program's: another profile, features or version; build both by the same cargo command"
+                    ),
+                });
+            }
+        }
+        for (name, why) in APART {
+            if module.crates.contains_key(name) && self.crates.contains_key(name) {
+                reasons.push(format!("both use crate {name}, and a module has a copy of its own: {why}"));
+            }
+        }
+        if self.crates.contains_key(&module.name) && !module.has_build_of_its_own() {
+            reasons.push(format!(
+                "crate {} is part of the program, and its types would be taken for those: build the module with cargo liveline build",
+                module.name
+            ));
+        }
+        reasons
+    }
+
+    /// Whether its types have other names than those of cargo's ordinary build.
+    fn has_build_of_its_own(&self) -> bool {
+        self.build.matches('+').count() > 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = "liveline 1\nname server\nbuild server+1\nrustc rustc 1.95.0\n\
+                           crate liveline_runtime aa 01\ncrate api bb 02\ncrate two cc 03\ncrate two dd 04\n";
+
+    fn misfits(module: &str) -> Vec<String> {
+        let program = Fingerprint::parse(PROGRAM).unwrap();
+        program.misfits(&Fingerprint::parse(module).unwrap())
+    }
+
+    fn module(more: &str) -> String {
+        format!("liveline 1\nname m\nbuild m+2\nrustc rustc 1.95.0\ncrate liveline_runtime aa 01\n{more}")
+    }
+
+    #[test]
+    fn what_is_made_of_the_same_fits() {
+        assert!(misfits(&module("crate api bb 02\ncrate two dd 04\ncrate more ee 05\n")).is_empty());
+    }
+
+    #[test]
+    fn what_differs_is_told() {
+        for (more, part) in [
+            ("crate api bb 03\n", "crate api is not what the program was built with"),
+            ("crate api b0 02\n", "crate api was built in another way"),
+            (
+                "setting panic=abort\n",
+                "the program was compiled with the defaults, the module with panic=abort",
+            ),
+        ] {
+            let reasons = misfits(&module(more));
+            assert!(reasons.len() == 1 && reasons[0].contains(part), "{reasons:?}");
+        }
+        let other = misfits(&module("").replace("1.95", "1.94"));
+        assert!(
+            other.len() == 1 && other[0].contains("by rustc 1.95.0, the module by rustc 1.94.0"),
+            "{other:?}"
+        );
+    }
+
+    #[test]
+    fn a_crate_of_the_program_needs_a_build_of_its_own() {
+        let text = module("").replace("name m\nbuild m+2", "name api\nbuild api+2");
+        assert!(misfits(&text)[0].contains("cargo liveline build"), "{:?}", misfits(&text));
+        assert!(misfits(&text.replace("api+2", "api+2+liveline1")).is_empty());
+    }
+
+    #[test]
+    fn crates_that_are_not_shared_well_are_refused() {
+        let program = Fingerprint::parse(&format!("{PROGRAM}crate parking_lot_core 1 1\n")).unwrap();
+        let module = Fingerprint::parse(&module("crate parking_lot_core 1 1\n")).unwrap();
+        assert!(program.misfits(&module)[0].starts_with("both use crate parking_lot_core"));
+    }
+
+    #[test]
+    fn half_a_description_is_none() {
+        for text in
+            ["", "liveline 2\n", "liveline 1\nname m\n", "liveline 1\nwhat\n", "liveline 1\ncrate a\n"]
+        {
+            assert!(Fingerprint::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

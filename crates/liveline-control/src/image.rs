@@ -1,0 +1,95 @@
+//! A module's own words, read from its file without running it.
+
+/// The section in which a module describes itself.
+pub const SECTION: &str = ".liveline";
+
+const HEADER: usize = 64;
+const SECTION_HEADER: usize = 64;
+
+/// The text of the section, if the file is a 64-bit little-endian ELF file that has it.
+pub fn description(file: &[u8]) -> Option<&str> {
+    if file.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let header = file.get(..HEADER)?;
+    let table = usize::try_from(word(header, 0x28)?).ok()?;
+    let (size, count, names) = (half(header, 0x3a)?, half(header, 0x3c)?, half(header, 0x3e)?);
+    if size != SECTION_HEADER {
+        return None;
+    }
+    let section = |number: usize| -> Option<&[u8]> {
+        let at = table.checked_add(number.checked_mul(SECTION_HEADER)?)?;
+        file.get(at..at.checked_add(SECTION_HEADER)?)
+    };
+    let names = contents(file, section(names)?)?;
+    let found = (0..count).filter_map(section).find(|header| {
+        let name = quad(header, 0).and_then(|at| names.get(at..));
+        name.is_some_and(|name| name.starts_with(SECTION.as_bytes()) && name.get(SECTION.len()) == Some(&0))
+    })?;
+    std::str::from_utf8(contents(file, found)?).ok()
+}
+
+fn contents<'file>(file: &'file [u8], header: &[u8]) -> Option<&'file [u8]> {
+    let start = usize::try_from(word(header, 0x18)?).ok()?;
+    let size = usize::try_from(word(header, 0x20)?).ok()?;
+    file.get(start..start.checked_add(size)?)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?).into())
+}
+
+fn quad(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)).ok()
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF file with the sections: none, names, ours.
+    fn file(text: &[u8]) -> Vec<u8> {
+        let names = b"\0.names\0.liveline\0";
+        let mut file = vec![0; HEADER];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        let (names_at, text_at) = (file.len(), file.len() + names.len());
+        file.extend(names);
+        file.extend(text);
+        let table = file.len() as u64;
+        file[0x28..0x30].copy_from_slice(&table.to_le_bytes());
+        file[0x3a..0x40].copy_from_slice(&[64, 0, 3, 0, 1, 0]);
+        for (name, at, size) in [(0_u32, 0, 0), (1, names_at, names.len()), (8, text_at, text.len())] {
+            let mut header = [0; SECTION_HEADER];
+            header[..4].copy_from_slice(&name.to_le_bytes());
+            header[0x18..0x20].copy_from_slice(&(at as u64).to_le_bytes());
+            header[0x20..0x28].copy_from_slice(&(size as u64).to_le_bytes());
+            file.extend(header);
+        }
+        file
+    }
+
+    #[test]
+    fn the_section_is_found() {
+        assert_eq!(description(&file(b"words")), Some("words"));
+    }
+
+    #[test]
+    fn files_that_are_cut_or_changed_are_no_modules_and_do_no_harm() {
+        let whole = file(b"words");
+        for end in 0..whole.len() {
+            assert_eq!(description(&whole[..end]), None);
+        }
+        for at in 0..whole.len() {
+            for value in [0x00, 0x7f, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = value;
+                // Whatever it says, it ends.
+                let _ = description(&changed);
+            }
+        }
+    }
+}

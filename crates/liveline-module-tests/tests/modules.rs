@@ -1,0 +1,269 @@
+//! A program and modules that are loaded into it while it runs.
+#![forbid(unsafe_code)]
+
+mod program;
+
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+
+use liveline_control::frame;
+use liveline_control::message::{Answer, Command, State};
+use program::{Program, module};
+
+#[test]
+fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
+    let mut program = Program::start();
+    assert_eq!(program.say("add 5"), "5");
+    program.say("create 40");
+    let outcome = program.apply(&module("module_two"));
+    assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+    assert_eq!((outcome.classes[0].version, outcome.classes[0].converted), (2, 2));
+    assert_eq!(program.say("version"), "2");
+    assert_eq!(program.say("add 1"), "6");
+    assert_eq!(program.say("create 7"), "2");
+    assert_eq!(program.say("sums"), "[6, 40, 7]");
+
+    assert_eq!(program.apply(&module("module_two")).state, State::Already);
+    let outcome = program.apply(&module("module_three"));
+    assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+    assert_eq!(program.say("version"), "3");
+
+    let blocked = program.revert("module_two");
+    assert_eq!(blocked.state, State::Refused);
+    assert!(blocked.reasons[0].contains("class counter is at version 3"), "{blocked:?}");
+    assert_eq!(program.revert("module_three").state, State::Reverted);
+    assert_eq!((program.say("version"), program.say("sums")), ("2".into(), "[6, 40, 7]".into()));
+    assert_eq!(program.revert("module_three").state, State::Clean);
+
+    let status = program.status();
+    let states: Vec<_> = status.modules.iter().map(|m| (m.name.as_str(), m.state.as_str())).collect();
+    assert_eq!(states, [("module_two", "replaced"), ("module_three", "reverted")]);
+    let class = status.classes.iter().find(|c| c.name == "counter").unwrap();
+    assert_eq!((class.interface.as_str(), class.version, class.instances), ("Counter", 4, 3));
+
+    let log = program.log();
+    let told: Vec<_> = log.iter().map(|e| (e.action.as_str(), e.outcome.state)).collect();
+    assert_eq!(
+        told,
+        [
+            ("apply", State::Applied),
+            ("apply", State::Already),
+            ("apply", State::Applied),
+            ("revert", State::Refused),
+            ("revert", State::Reverted),
+            ("revert", State::Clean),
+        ]
+    );
+    assert!(log.iter().all(|e| e.process == std::process::id() as i32));
+}
+
+#[test]
+fn a_module_brings_several_classes_or_none() {
+    let program = Program::start();
+    program.case("both");
+    let outcome = program.apply(&module("module_two"));
+    assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+    let names: Vec<_> = outcome.classes.iter().map(|c| (c.name.as_str(), c.new)).collect();
+    assert_eq!(names, [("counter", false), ("other", false), ("greeter", true)]);
+    assert_eq!(program.status().classes.len(), 3);
+}
+
+#[test]
+fn what_the_entry_does_wrong_changes_nothing() {
+    let mut program = Program::start();
+    for (case, state, words) in [
+        ("panic", State::Failed, "its entry did not return: the state transfer panicked: no good day"),
+        ("refuse", State::Refused, "it will not be loaded: not on a Friday"),
+        ("unknown", State::Refused, "there is no class named nobody"),
+        (
+            "mismatch",
+            State::Refused,
+            "class counter is a class of Counter made from u64, not a class of Greeter made from ()",
+        ),
+        ("skip", State::Refused, "version 1 runs, so the next one is 2, but version 7 was offered"),
+        ("twice", State::Refused, "it names class counter twice"),
+        ("nothing", State::Refused, "it brings no class"),
+    ] {
+        program.case(case);
+        let outcome = program.apply(&module("module_two"));
+        assert_eq!((outcome.state, outcome.reasons), (state, vec![words.to_string()]), "{case}");
+        assert_eq!(program.say("version"), "1");
+    }
+    assert_eq!(program.status().modules[0].state, "failed");
+    program.case("update");
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+}
+
+#[test]
+fn the_next_number_is_given_on_demand() {
+    let mut program = Program::start();
+    let outcome = program.apply(&module("module_three"));
+    assert_eq!(outcome.reasons, ["version 1 runs, so the next one is 2, but version 3 was offered"]);
+    let outcome = program.apply_with(&module("module_three"), |apply| apply.renumber = true);
+    assert_eq!((outcome.state, outcome.classes[0].version), (State::Applied, 2));
+    assert_eq!(program.say("version"), "3");
+}
+
+#[test]
+fn an_instance_that_does_not_give_its_state_takes_the_module_back() {
+    let mut program = Program::start();
+    program.say("create 666");
+    let outcome = program.apply(&module("module_two"));
+    assert_eq!(outcome.state, State::Refused, "{outcome:?}");
+    assert!(outcome.reasons[0].ends_with("the state was not transferred: 666 is not taken"), "{outcome:?}");
+    assert_eq!((program.say("version"), program.say("sums")), ("1".into(), "[0, 666]".into()));
+    program.say("forget");
+    let outcome = program.apply_with(&module("module_two"), |apply| apply.renumber = true);
+    assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+}
+
+#[test]
+fn calls_that_do_not_leave_in_time_take_the_module_back() {
+    let mut program = Program::start();
+    let until = program.folder.path().join("leave");
+    program.say(&format!("stay {}", until.display()));
+    let outcome = program.apply_with(&module("module_two"), |apply| apply.timeout_ms = 100);
+    assert_eq!(outcome.state, State::Timeout, "{outcome:?}");
+    assert!(outcome.reasons[0].contains("still inside"), "{outcome:?}");
+    assert_eq!(program.say("version"), "1");
+    std::fs::write(&until, "").unwrap();
+    let outcome = program.apply_with(&module("module_two"), |apply| apply.renumber = true);
+    assert_eq!((outcome.state, program.say("version")), (State::Applied, "2".into()));
+}
+
+#[test]
+fn a_module_of_another_make_is_refused_before_anything_of_it_runs() {
+    let program = Program::start();
+    // Had it run, the entry would have panicked.
+    program.case("panic");
+    let whole = module("module_two");
+    for (from, to, words) in [
+        ("rustc rustc 1.", "rustc rustc 9.", "the module by rustc 9."),
+        (
+            "crate liveline_runtime ",
+            "crate liveline_runtime f",
+            "crate liveline_runtime was built in another way",
+        ),
+        ("liveline 1\n", "liveline 9\n", "it describes itself as 'liveline 9'"),
+        (
+            "crate liveline_module_tests ",
+            "",
+            "crate liveline_module_tests is not what the program was built with",
+        ),
+    ] {
+        let outcome = program.apply(&edited(&whole, from, to));
+        assert_eq!(outcome.state, State::Refused);
+        assert!(outcome.reasons.iter().any(|r| r.contains(words)), "{words}: {outcome:?}");
+    }
+    assert!(program.status().modules.is_empty());
+}
+
+/// The file with other words in its description, of the same length; without new words the last digit of the
+/// line's hash is another.
+fn edited(file: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let description = liveline_control::image::description(&file).unwrap();
+    let line = description.find(from).expect("the words");
+    let start = description.as_ptr() as usize - file.as_ptr() as usize;
+    if to.is_empty() {
+        let end = start + line + description[line..].find('\n').unwrap() - 1;
+        file[end] = if file[end] == b'0' { b'1' } else { b'0' };
+    } else {
+        file[start + line..start + line + to.len()].copy_from_slice(to.as_bytes());
+    }
+    file
+}
+
+#[test]
+fn a_file_that_is_no_module_is_refused() {
+    let mut program = Program::start();
+    let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let whole = module("module_two");
+    for file in [&b""[..], b"words", &this, &whole[..whole.len() / 2]] {
+        let outcome = program.apply(file);
+        assert_eq!(outcome.state, State::Refused);
+        assert!(outcome.reasons[0].starts_with("it is no module"), "{outcome:?}");
+    }
+    assert_eq!(program.say("version"), "1");
+}
+
+#[test]
+fn another_build_of_a_crate_that_is_loaded_is_refused() {
+    let program = Program::start();
+    program.apply(&module("module_two"));
+    let mut other = module("module_two");
+    other.push(0);
+    let outcome = program.apply(&other);
+    assert_eq!(outcome.state, State::Refused);
+    assert!(outcome.reasons[0].starts_with("another build of crate module_two is loaded"), "{outcome:?}");
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let program = Program::start();
+    program.case("panic");
+    let outcome = program.apply_with(&module("module_two"), |apply| apply.dry_run = true);
+    assert_eq!(outcome.state, State::Possible);
+    assert!(program.status().modules.is_empty() && program.log().is_empty());
+}
+
+#[test]
+fn broken_clients_do_no_harm() {
+    let program = Program::start();
+    // Gone at once; gone in the middle of a module, as one that is killed; words that are no request.
+    drop(program.connect());
+    let whole = module("module_two");
+    let mut stream = program.connect();
+    program.request(&mut stream, program.loading(&whole));
+    stream.write_all(&whole[..whole.len() / 2]).unwrap();
+    drop(stream);
+    let mut stream = program.connect();
+    frame::write(&mut stream, &"what?").unwrap();
+    assert!(
+        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.starts_with("not understood"))
+    );
+    let mut stream = program.connect();
+    stream.write_all(&[0xff; 64]).unwrap();
+    assert!(matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.contains("too long")));
+    let mut stream = program.connect();
+    frame::write(&mut stream, &liveline_control::message::Request { version: 77, command: Command::Status })
+        .unwrap();
+    assert!(
+        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.contains("version 1 of the control"))
+    );
+    assert!(program.log().is_empty() && program.status().modules.is_empty());
+    assert_eq!(program.apply(&whole).state, State::Applied);
+}
+
+#[test]
+fn of_several_clients_at_once_each_is_answered() {
+    let mut program = Program::start();
+    let (whole, program_ref) = (module("module_two"), &program);
+    let states: Vec<State> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| program_ref.apply(&whole).state)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert_eq!(states.iter().filter(|s| **s == State::Applied).count(), 1, "{states:?}");
+    assert_eq!(states.iter().filter(|s| **s == State::Already).count(), 7, "{states:?}");
+    assert_eq!(program.say("version"), "2");
+}
+
+#[test]
+fn the_socket_is_its_users_own_and_goes_with_the_program() {
+    let mut program = Program::start();
+    let path = program.socket();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    assert_eq!(std::fs::metadata(&path).unwrap().uid(), std::fs::metadata("/proc/self").unwrap().uid());
+    program.end();
+    assert!(!path.exists());
+
+    // A killed one leaves its socket, and the next program sweeps it.
+    let mut killed = Program::start_in(program.folder.path());
+    let stale = killed.socket();
+    killed.kill();
+    assert!(stale.exists() && UnixStream::connect(&stale).is_err());
+    let next = Program::start_in(program.folder.path());
+    assert!(next.socket().exists() && !stale.exists());
+}

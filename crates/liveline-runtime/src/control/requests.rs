@@ -1,0 +1,119 @@
+//! Requests, and what is done about them.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use liveline_control::fingerprint::Fingerprint;
+use liveline_control::frame;
+use liveline_control::message::{
+    Answer, Apply, Class, Command, Entry, LARGEST, Outcome, Request, State, Status, VERSION,
+};
+
+use crate::control::socket::{self, Peer};
+use crate::module::loaded;
+use crate::sync::lock;
+
+/// How long a client may say nothing.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How many entries the log keeps.
+const KEPT: usize = 1000;
+
+static LOG: Mutex<VecDeque<Entry>> = Mutex::new(VecDeque::new());
+
+/// Reads a client's request and answers it.
+pub(super) fn answer(mut stream: UnixStream, program: &Result<Fingerprint, String>) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let peer = socket::peer(&stream)?;
+    if !peer.may_ask() {
+        let words = format!("user {} may not: the program runs as user {}", peer.user, socket::own_user());
+        return frame::write(&mut stream, &Answer::Denied(words));
+    }
+    let answer = match frame::read::<Request>(&mut stream) {
+        Ok(request) if request.version != VERSION => Answer::Denied(format!(
+            "the program speaks version {VERSION} of the control protocol, and this liveline version {}",
+            request.version
+        )),
+        Ok(request) => carry_out(request.command, &mut stream, &peer, program)?,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Answer::Denied(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    frame::write(&mut stream, &answer)
+}
+
+fn carry_out(
+    command: Command,
+    stream: &mut UnixStream,
+    peer: &Peer,
+    program: &Result<Fingerprint, String>,
+) -> io::Result<Answer> {
+    let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
+    let (action, dry_run, outcome) = match command {
+        Command::Status => return Ok(Answer::Status(status())),
+        Command::Log => return Ok(Answer::Log(lock(&LOG).iter().cloned().collect())),
+        Command::Apply(apply) => {
+            let bytes = match receive(stream, &apply)? {
+                Ok(bytes) => bytes,
+                Err(why) => return Ok(Answer::Denied(why)),
+            };
+            let outcome = match program {
+                Ok(program) => loaded::apply(program, &apply, &bytes),
+                Err(why) => refused(format!("it is not known what the program is made of: {why}")),
+            };
+            ("apply", apply.dry_run, outcome)
+        }
+        Command::Revert { name, dry_run } => ("revert", dry_run, loaded::revert(&name, dry_run)),
+    };
+    if !dry_run {
+        let mut log = lock(&LOG);
+        if log.len() == KEPT {
+            log.pop_front();
+        }
+        log.push_back(Entry {
+            time_ms: time_ms.try_into().unwrap_or(u64::MAX),
+            action: action.to_string(),
+            user: peer.user,
+            process: peer.process,
+            outcome: outcome.clone(),
+        });
+    }
+    Ok(Answer::Outcome(outcome))
+}
+
+/// The module's bytes. They come whole, or nothing is done.
+fn receive(stream: &mut UnixStream, apply: &Apply) -> io::Result<Result<Vec<u8>, String>> {
+    if apply.size > LARGEST {
+        return Ok(Err(format!("a module of {} bytes is too large", apply.size)));
+    }
+    let mut bytes = Vec::new();
+    let size = apply.size.try_into().unwrap_or(usize::MAX);
+    if bytes.try_reserve_exact(size).is_err() {
+        return Ok(Err(format!("no memory for a module of {size} bytes")));
+    }
+    stream.take(apply.size).read_to_end(&mut bytes)?;
+    if bytes.len() == size { Ok(Ok(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn refused(why: String) -> Outcome {
+    Outcome {
+        state: State::Refused,
+        module: String::new(),
+        reasons: vec![why],
+        classes: Vec::new(),
+        microseconds: 0,
+    }
+}
+
+fn status() -> Status {
+    let class = |class: &&'static dyn crate::registry::AnyClass| Class {
+        name: class.name().to_string(),
+        interface: class.interface().to_string(),
+        version: class.version(),
+        instances: class.instances(),
+    };
+    Status { modules: loaded::status(), classes: crate::registry::classes().iter().map(class).collect() }
+}

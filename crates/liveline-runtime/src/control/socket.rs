@@ -1,0 +1,136 @@
+//! The socket itself: where it lies, who may use it, and that it goes with the program.
+#![allow(unsafe_code)]
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use liveline_control::place;
+
+/// Who is at the other end.
+pub(super) struct Peer {
+    pub(super) user: u32,
+    pub(super) process: i32,
+}
+
+impl Peer {
+    /// The program's own user, or root.
+    pub(super) fn may_ask(&self) -> bool {
+        self.user == 0 || self.user == own_user()
+    }
+}
+
+/// The user that the program runs as.
+pub(super) fn own_user() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
+/// Who connected, as the kernel noted it then.
+pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of_val(&credentials) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes to the structure.
+    let failed = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut size,
+        )
+    };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Peer { user: credentials.uid, process: credentials.pid })
+}
+
+/// Makes the socket. It goes when the program exits; one that a killed program left is replaced.
+pub(super) fn open() -> io::Result<UnixListener> {
+    let folder = place::folder(std::env::var_os("XDG_RUNTIME_DIR"), own_user());
+    own_folder(&folder)?;
+    sweep(&folder);
+    let path = folder.join(place::name(std::process::id()));
+    // It can only be one of a process that is gone: this one has none yet.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    remove_at_exit(path);
+    Ok(listener)
+}
+
+/// The folder, which nobody else can use.
+fn own_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(folder)?;
+    if !found.is_dir() || found.uid() != own_user() || found.mode() & 0o022 != 0 {
+        let words = format!("{} is not this user's own folder", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, words));
+    }
+    Ok(())
+}
+
+/// Removes the sockets of programs that are gone.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|n| n.strip_suffix(".sock")).and_then(|n| n.parse::<u32>().ok());
+        if process.is_some_and(|p| !Path::new("/proc").join(p.to_string()).exists()) {
+            // Somebody else may have removed it.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+static MADE: OnceLock<(u32, PathBuf)> = OnceLock::new();
+
+fn remove_at_exit(path: PathBuf) {
+    extern "C" fn remove() {
+        // A child made by fork is not the one that is served.
+        if let Some((process, path)) = MADE.get().filter(|made| made.0 == std::process::id()) {
+            debug_assert!(path.ends_with(place::name(*process)));
+            drop(fs::remove_file(path));
+        }
+    }
+    if MADE.set((std::process::id(), path)).is_ok() {
+        // SAFETY: the function lives as long as the program. Where it cannot be noted the socket stays, stale.
+        unsafe { libc::atexit(remove) };
+    }
+}
+
+/// Runs work on a thread that takes none of the program's signals.
+pub(super) fn in_background(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let all = every_signal();
+    let before = exchange_mask(&all);
+    // A thread begins with the mask of the one that makes it.
+    let started = std::thread::Builder::new().name("liveline".to_string()).spawn(work);
+    exchange_mask(&before);
+    started.map(drop)
+}
+
+fn every_signal() -> libc::sigset_t {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset(3) writes a whole set.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        all.assume_init()
+    }
+}
+
+fn exchange_mask(mask: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = *mask;
+    // SAFETY: both are whole sets. SIG_SETMASK cannot fail.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, &raw mut before) };
+    before
+}

@@ -1,0 +1,231 @@
+//! What a module brings: named by its entry, checked as a whole, then carried out.
+
+use std::fmt;
+
+use liveline_control::message::Updated;
+
+use crate::class::{Class, Options};
+use crate::error::{ClassError, SwapError};
+use crate::factory::Factory;
+use crate::object::Interface;
+
+/// What a module brings. Its entry names the classes; they are updated when the entry has returned, all or none.
+///
+/// ```
+/// # use liveline_runtime::{Class, Factory, Module, class, interface, module};
+/// # #[interface] trait Greeter { fn greet(&self) -> String; }
+/// #[derive(Default)]
+/// struct Polite;
+///
+/// #[class(version = 2, stateless)]
+/// impl Greeter for Polite {
+///     fn greet(&self) -> String {
+///         "good day".to_string()
+///     }
+/// }
+///
+/// #[module]
+/// fn load(module: &mut Module) {
+///     module.update("greeter", Factory::new(|()| Polite));
+/// }
+/// ```
+pub struct Module {
+    steps: Vec<Box<dyn Step>>,
+    renumber: bool,
+}
+
+impl Module {
+    pub(crate) fn new(renumber: bool) -> Self {
+        Self { steps: Vec::new(), renumber }
+    }
+
+    /// The factory is the class's next one.
+    pub fn update<I: ?Sized + Interface, A: Send + 'static>(
+        &mut self,
+        class: &str,
+        factory: Factory<I, A>,
+    ) -> &mut Self {
+        let renumber = self.renumber;
+        self.steps.push(Box::new(Update { class: class.to_string(), factory: Some(factory), renumber }));
+        self
+    }
+
+    /// A new class.
+    pub fn add<I: ?Sized + Interface, A: Send + 'static>(
+        &mut self,
+        class: &str,
+        factory: Factory<I, A>,
+    ) -> &mut Self {
+        self.steps.push(Box::new(Add { class: class.to_string(), factory: Some(factory) }));
+        self
+    }
+
+    /// Why it cannot be done.
+    pub(crate) fn check(&mut self) -> Vec<String> {
+        if self.steps.is_empty() {
+            return vec!["it brings no class".to_string()];
+        }
+        let mut reasons: Vec<String> =
+            self.steps.iter_mut().filter_map(|s| s.check().err()).map(|e| e.to_string()).collect();
+        let mut names: Vec<&str> = self.steps.iter().map(|s| s.class()).collect();
+        names.sort_unstable();
+        for twice in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            reasons.push(format!("it names class {} twice", twice[0]));
+        }
+        reasons
+    }
+
+    /// Does it all. Where a step fails those before it are taken back.
+    pub(crate) fn carry_out(&mut self, options: Options) -> (Vec<Updated>, Vec<Trouble>) {
+        // A new class cannot be taken back, and cannot fail once it was checked.
+        self.steps.sort_by_key(|s| s.is_new());
+        let mut done = Vec::new();
+        for step in &mut self.steps {
+            let trouble = match step.carry_out(options) {
+                Ok((updated, trouble)) => {
+                    done.push(updated);
+                    trouble
+                }
+                Err(error) => vec![error.into()],
+            };
+            if !trouble.is_empty() {
+                return (Vec::new(), trouble.into_iter().chain(take_back(&done)).collect());
+            }
+        }
+        (done, Vec::new())
+    }
+}
+
+/// Why a step did not succeed.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    /// Whether it may succeed another time: calls did not leave.
+    pub(crate) is_busy: bool,
+    pub(crate) words: String,
+    /// What was done could not be taken back.
+    pub(crate) stays: bool,
+}
+
+impl From<ClassError> for Trouble {
+    fn from(error: ClassError) -> Self {
+        let is_busy = match &error {
+            ClassError::Factory(why) => is_busy(why),
+            ClassError::Updating => true,
+            _ => false,
+        };
+        Self { is_busy, words: error.to_string(), stays: false }
+    }
+}
+
+fn is_busy(error: &SwapError) -> bool {
+    matches!(error, SwapError::Busy { .. } | SwapError::Contended)
+}
+
+/// Goes back to the code before; tells what could not be.
+pub(crate) fn take_back(done: &[Updated]) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for updated in done.iter().rev().filter(|u| !u.new) {
+        let class = crate::registry::classes().into_iter().find(|c| c.name() == updated.name);
+        let failed = match class.map(|c| c.revert()) {
+            Some(Ok(report)) if report.kept.is_empty() => continue,
+            Some(Ok(report)) => format!(
+                "{} of its instances stay: {}",
+                report.kept.len(),
+                report.kept.first().map(ToString::to_string).unwrap_or_default()
+            ),
+            Some(Err(error)) => error.to_string(),
+            None => "it is gone".to_string(),
+        };
+        let words = format!("class {} was not taken back: {failed}", updated.name);
+        troubles.push(Trouble { is_busy: false, words, stays: true });
+    }
+    troubles
+}
+
+trait Step {
+    fn class(&self) -> &str;
+    fn is_new(&self) -> bool;
+    fn check(&mut self) -> Result<(), ClassError>;
+    fn carry_out(&mut self, options: Options) -> Result<(Updated, Vec<Trouble>), ClassError>;
+}
+
+struct Update<I: ?Sized + Interface, A: 'static> {
+    class: String,
+    factory: Option<Factory<I, A>>,
+    renumber: bool,
+}
+
+impl<I: ?Sized + Interface, A: Send + 'static> Step for Update<I, A> {
+    fn class(&self) -> &str {
+        &self.class
+    }
+
+    fn is_new(&self) -> bool {
+        false
+    }
+
+    fn check(&mut self) -> Result<(), ClassError> {
+        let running = Class::<I, A>::find(&self.class)?.version();
+        if self.renumber {
+            let next = running.saturating_add(1);
+            self.factory = self.factory.take().map(|factory| factory.numbered(next));
+        }
+        match self.factory.as_ref().map(Factory::version) {
+            Some(offered) if running.checked_add(1) != Some(offered) => {
+                Err(ClassError::Version { running, offered })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, options: Options) -> Result<(Updated, Vec<Trouble>), ClassError> {
+        let class = Class::<I, A>::find(&self.class)?;
+        let factory = self.factory.take().expect("a step is carried out once");
+        let version = factory.version();
+        let report = class.update_with(factory, options)?;
+        let updated = Updated { name: self.class.clone(), version, converted: report.converted, new: false };
+        let mut troubles: Vec<Trouble> = Vec::new();
+        for why in &report.kept {
+            let words = format!("an instance of class {} was not replaced: {why}", self.class);
+            if !troubles.iter().any(|t| t.words == words) {
+                troubles.push(Trouble { is_busy: is_busy(why), words, stays: false });
+            }
+        }
+        Ok((updated, troubles))
+    }
+}
+
+struct Add<I: ?Sized + Interface, A: 'static> {
+    class: String,
+    factory: Option<Factory<I, A>>,
+}
+
+impl<I: ?Sized + Interface, A: Send + 'static> Step for Add<I, A> {
+    fn class(&self) -> &str {
+        &self.class
+    }
+
+    fn is_new(&self) -> bool {
+        true
+    }
+
+    fn check(&mut self) -> Result<(), ClassError> {
+        match crate::registry::classes().iter().any(|c| c.name() == self.class) {
+            true => Err(ClassError::NameTaken(self.class.clone())),
+            false => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, _: Options) -> Result<(Updated, Vec<Trouble>), ClassError> {
+        let factory = self.factory.take().expect("a step is carried out once");
+        let version = factory.version();
+        Class::new(&self.class, factory)?;
+        Ok((Updated { name: self.class.clone(), version, converted: 0, new: true }, Vec::new()))
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|s| s.class())).finish()
+    }
+}

@@ -1,0 +1,250 @@
+//! Modules: shared libraries that a program with `liveline-runtime` takes in by itself.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use liveline_control::image;
+use liveline_control::message::{Answer, Apply, Command, Entry, Outcome, State, Status, Updated};
+use serde_json::{Value, json};
+
+use crate::args::{ApplyArgs, LogArgs, RevertArgs};
+use crate::failure::{Code, Failure, Result};
+use crate::{control, print, select};
+
+/// How long a program may take to answer, beyond what it is given to wait.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// The module in a file; none if the file is something else than a shared library.
+pub(crate) fn read(path: &Path) -> std::result::Result<Option<Vec<u8>>, Failure> {
+    let mut file = File::open(path).map_err(|error| Failure::file(path, error))?;
+    let mut bytes = Vec::new();
+    let mut take = |count: u64, bytes: &mut Vec<u8>| file.by_ref().take(count).read_to_end(bytes);
+    take(4, &mut bytes).map_err(|error| Failure::file(path, error))?;
+    if bytes != b"\x7fELF" {
+        return Ok(None);
+    }
+    take(u64::MAX, &mut bytes).map_err(|error| Failure::file(path, error))?;
+    match image::description(&bytes) {
+        Some(_) => Ok(Some(bytes)),
+        None => Err(Failure::new(Code::Refused, format!("{}: neither a patch nor a module", path.display())).hint(
+            "a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
+        )),
+    }
+}
+
+pub(crate) fn apply(pids: &[i32], args: &ApplyArgs, bytes: &[u8]) -> Result {
+    let request = Apply {
+        size: bytes.len() as u64,
+        dry_run: args.dry_run,
+        renumber: args.renumber,
+        timeout_ms: args.timeout.as_millis().try_into().unwrap_or(u64::MAX),
+    };
+    each(pids, args.json, |pid| change(pid, Command::Apply(request.clone()), bytes, args.timeout))
+}
+
+pub(crate) fn revert(pids: &[i32], args: &RevertArgs, name: &str) -> Result {
+    let command = Command::Revert { name: name.to_owned(), dry_run: args.dry_run };
+    each(pids, args.json, |pid| change(pid, command.clone(), &[], args.timeout))
+}
+
+/// Whether the process ever took in a module of that name.
+pub(crate) fn has(pid: i32, name: &str) -> bool {
+    status(pid).is_some_and(|status| status.is_ok_and(|s| s.modules.iter().any(|m| m.name == name)))
+}
+
+/// Modules and classes of a process; none if it has no control socket.
+pub(crate) fn status(pid: i32) -> Option<std::result::Result<Status, Failure>> {
+    control::find(pid)?;
+    Some(match control::ask(pid, Command::Status, &[], ANSWER) {
+        Ok(Answer::Status(status)) => Ok(status),
+        Ok(_) => Err(unexpected(pid)),
+        Err(failure) => Err(failure),
+    })
+}
+
+pub(crate) fn log(args: &LogArgs) -> Result {
+    let pids = select::processes(&args.selection.pids(), args.selection.exe.as_deref())?;
+    let mut all = Vec::new();
+    for pid in &pids {
+        let entries = match control::ask(*pid, Command::Log, &[], ANSWER)? {
+            Answer::Log(entries) => entries,
+            _ => return Err(unexpected(*pid)),
+        };
+        if !args.json {
+            show_log(*pid, &entries);
+        }
+        all.push(json!({ "pid": pid, "log": entries }));
+    }
+    if args.json {
+        print::json(&all)?;
+    } else if pids.is_empty() {
+        print::line(print::NOBODY);
+    }
+    Ok(if pids.is_empty() { Code::Nothing } else { Code::Done })
+}
+
+fn change(
+    pid: i32,
+    command: Command,
+    bytes: &[u8],
+    timeout: Duration,
+) -> std::result::Result<Outcome, Failure> {
+    match control::ask(pid, command, bytes, timeout.saturating_add(ANSWER))? {
+        Answer::Outcome(outcome) => Ok(outcome),
+        _ => Err(unexpected(pid)),
+    }
+}
+
+fn unexpected(pid: i32) -> Failure {
+    Failure::failed(format!("process {pid}: an answer that was not asked for"))
+}
+
+/// Works on each process, and prints each result as it comes, or all of them as JSON.
+fn each(pids: &[i32], json: bool, work: impl Fn(i32) -> std::result::Result<Outcome, Failure>) -> Result {
+    let mut states = Vec::new();
+    let mut all = Vec::new();
+    for pid in pids {
+        let outcome = match work(*pid) {
+            Ok(outcome) => outcome,
+            // The others are still asked.
+            Err(failure) if pids.len() > 1 => failed(&failure),
+            Err(failure) => return Err(failure),
+        };
+        states.push(outcome.state);
+        if json {
+            all.push(as_json(*pid, &outcome));
+        } else {
+            show(*pid, &outcome);
+        }
+    }
+    if json {
+        print::json(&all)?;
+    } else if pids.is_empty() {
+        print::line(print::NOBODY);
+    }
+    Ok(code(&states))
+}
+
+fn failed(failure: &Failure) -> Outcome {
+    Outcome {
+        state: if failure.code == Code::Refused { State::Refused } else { State::Failed },
+        module: String::new(),
+        reasons: vec![failure.to_string()],
+        classes: Vec::new(),
+        microseconds: 0,
+    }
+}
+
+fn code(states: &[State]) -> Code {
+    if states.contains(&State::Failed) {
+        Code::Failed
+    } else if states.contains(&State::Refused) {
+        Code::Refused
+    } else if states.contains(&State::Timeout) {
+        Code::NoSafePoint
+    } else if states.iter().all(|state| matches!(state, State::Already | State::Clean)) {
+        Code::Nothing
+    } else {
+        Code::Done
+    }
+}
+
+fn as_json(pid: i32, outcome: &Outcome) -> Value {
+    json!({
+        "pid": pid,
+        "program": program(pid),
+        "module": outcome.module,
+        "state": outcome.state,
+        "reasons": outcome.reasons,
+        "classes": outcome.classes,
+        "milliseconds": outcome.microseconds as f64 / 1000.0,
+    })
+}
+
+fn program(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| String::new(), |name| name.trim_end().to_owned())
+}
+
+fn show(pid: i32, outcome: &Outcome) {
+    print::line(&format!("{}: {}", print::process(pid, &program(pid)), words(outcome)));
+    for reason in &outcome.reasons {
+        print::line(&format!("  {reason}"));
+    }
+    for class in &outcome.classes {
+        print::line(&format!("  {}", class_words(class)));
+    }
+    if outcome.reasons.iter().any(|reason| reason.contains("was offered")) {
+        print::line("  --renumber gives its classes the next numbers");
+    }
+}
+
+fn words(outcome: &Outcome) -> String {
+    let module = if outcome.module.is_empty() { "the module" } else { &outcome.module };
+    let took = print::microseconds(outcome.microseconds as f64);
+    match outcome.state {
+        State::Applied => format!("applied {module} in {took}"),
+        State::Reverted => format!("reverted {module} in {took}"),
+        State::Already => format!("{module} is in already"),
+        State::Possible => format!("{module} could be done"),
+        State::Clean => "nothing to do".to_owned(),
+        State::Refused => format!("refused {module}, nothing changed"),
+        State::Timeout => format!("{module}: calls did not leave in time, nothing changed"),
+        State::Failed => format!("{module} failed"),
+    }
+}
+
+fn class_words(class: &Updated) -> String {
+    let name = &class.name;
+    if class.new {
+        format!("class {name}: new")
+    } else {
+        let instances = print::count(class.converted, "instance");
+        format!("class {name}: version {}, {instances} replaced", class.version)
+    }
+}
+
+/// Modules and classes, below what `status` says of patches.
+pub(crate) fn show_status(status: &Status) {
+    for module in &status.modules {
+        let classes: Vec<String> =
+            module.classes.iter().map(|class| format!("{} {}", class.name, class.version)).collect();
+        print::line(&format!("  module {}: {} ({})", module.name, module.state, classes.join(", ")));
+    }
+    if status.classes.is_empty() {
+        return;
+    }
+    let mut table = print::table(&["    class", "interface", "version", "instances"]);
+    for class in &status.classes {
+        let name = format!("    {}", class.name);
+        table.add_row([
+            name,
+            class.interface.clone(),
+            class.version.to_string(),
+            class.instances.to_string(),
+        ]);
+    }
+    print::line(&table.trim_fmt());
+}
+
+fn show_log(pid: i32, entries: &[Entry]) {
+    print::line(&format!(
+        "{}: {}",
+        print::process(pid, &program(pid)),
+        print::count(entries.len(), "entry").replace("entrys", "entries")
+    ));
+    for entry in entries {
+        let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(entry.time_ms));
+        print::line(&format!(
+            "  {time} user {} process {}: {}",
+            entry.user,
+            entry.process,
+            words(&entry.outcome)
+        ));
+        for reason in &entry.outcome.reasons {
+            print::line(&format!("    {reason}"));
+        }
+    }
+}

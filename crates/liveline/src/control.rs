@@ -1,0 +1,73 @@
+//! The control socket of a program with `liveline-runtime`, from outside.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use liveline_control::message::{Answer, Command, Request, VERSION};
+use liveline_control::{frame, place};
+
+use crate::failure::{Code, Failure};
+
+/// Where a process's socket lies; none if it has none.
+pub(crate) fn find(pid: i32) -> Option<PathBuf> {
+    let own = format!("/proc/{pid}");
+    let user = fs::metadata(&own).ok()?.uid();
+    let lists = [format!("{own}/net/unix"), "/proc/net/unix".to_owned()];
+    let list = lists.iter().find_map(|path| fs::read(path).ok())?;
+    let found = place::listed(&String::from_utf8_lossy(&list), pid.unsigned_abs());
+    // Anyone can give a socket such a name; what cannot be looked at is the answer's to tell.
+    found.into_iter().find(|path| fs::metadata(path).map_or(true, |socket| socket.uid() == user))
+}
+
+/// Asks a program, and waits so long for its answer.
+pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration) -> Result<Answer, Failure> {
+    if !Path::new(&format!("/proc/{pid}")).exists() {
+        return Err(Failure::failed(format!("there is no process {pid}")));
+    }
+    let path = find(pid).ok_or_else(|| {
+        Failure::new(Code::Refused, format!("process {pid} has no control socket"))
+            .hint("modules are for programs that call liveline_runtime::serve!()")
+    })?;
+    let talk = || -> io::Result<Answer> {
+        let mut stream = UnixStream::connect(&path)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let sent = frame::write(&mut stream, &Request { version: VERSION, command })
+            .and_then(|()| stream.write_all(module));
+        match (sent, frame::read(&mut stream)) {
+            (_, Ok(answer)) => Ok(answer),
+            // Where the program did not read to the end, its answer says why; there is none here.
+            (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
+        }
+    };
+    match talk() {
+        Ok(Answer::Denied(why)) => Err(Failure::new(Code::Refused, format!("process {pid}: {why}"))),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(explain(pid, &path, &error)),
+    }
+}
+
+fn explain(pid: i32, path: &Path, error: &io::Error) -> Failure {
+    let place = path.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied => Failure::new(
+            Code::Refused,
+            format!("process {pid}: its control socket {place} is not yours to use"),
+        )
+        .hint("be the user the program runs as, or root"),
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+            Failure::failed(format!("process {pid}: nobody listens at {place}: the program is ending"))
+        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::failed(format!(
+            "process {pid}: no answer in time; it may be done later: see liveline log --pid {pid}"
+        )),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            Failure::failed(format!("process {pid}: it ended the conversation; see whether it runs"))
+        }
+        _ => Failure::failed(format!("process {pid}: {place}: {error}")),
+    }
+}
