@@ -11,6 +11,7 @@ mod nginx;
 mod openssl;
 mod package;
 mod poppler;
+mod python;
 mod redis;
 mod rust;
 mod shell;

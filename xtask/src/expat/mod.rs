@@ -2,21 +2,15 @@
 
 mod client;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use liveline_demo::Words;
-use liveline_demo::load::{Client, Fault};
-use liveline_demo::tool::Selection;
+use liveline_demo::load::Fault;
 use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
-use crate::shell::{self, Result, Tried, liveline};
-use crate::trial::{Daemon, Service, Started, TrialReport, Update, free_port, publish};
-use client::{Checker, Connection};
+use crate::python::{Connection, Setup, start};
+use crate::shell::{self, Result, liveline};
+use crate::trial::{TrialReport, Update, publish};
 use liveline_build::debian::TextChange;
-
-const CLIENTS: usize = 8;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "expat",
@@ -71,6 +65,13 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         "Seen inside Python (CVE-2026-24515): a parser of an external entity calls the handler of unknown",
     );
     words.line("encodings without the pointer that the handler was set with; with the fix it hands it on.");
+    let setup = Setup {
+        library: &side.running,
+        soname: "libexpat.so.1",
+        script: include_str!("server.py"),
+        request: client::request,
+        fixed,
+    };
     let report = Update {
         name: "libexpat in Python",
         patch: "expat-security",
@@ -80,56 +81,17 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         new: &side.new,
         assume: &[],
     }
-    .run(&tool, times, words, |folder| start(&side.running, folder, words))?;
+    .run(&tool, times, words, |folder| start(&setup, folder, words))?;
     let trials = vec![report];
     let report = Report { proof: side.proof.clone(), patches: expat.patches, trials };
     publish(&report, &report.trials, json)
 }
 
-struct Python {
-    daemon: Daemon,
-    library: PathBuf,
-    probe: Connection,
-}
-
-fn start(library: &Path, folder: &Path, words: Words) -> Result<Started> {
-    let own = folder.join("libexpat.so.1");
-    fs::copy(library, &own).tried("copy the library")?;
-    let script = folder.join("server.py");
-    fs::write(&script, include_str!("server.py")).tried("write the service")?;
-    let port = free_port()?;
-    let mut daemon = Daemon::start(Path::new("/usr/bin/python3"), |command| {
-        command.arg(&script).arg(port.to_string()).env("LD_LIBRARY_PATH", folder);
-    })?;
-    daemon.await_ready(|| Connection::open(port).is_ok())?;
-    let mut clients: Vec<Box<dyn Client>> = Vec::new();
-    for name in 0..CLIENTS {
-        clients.push(Box::new(Checker::open(name, port).tried("connect")?));
-    }
-    words
-        .line(&format!("Python is pid {}; {CLIENTS} connections at full speed, a thread each", daemon.pid()));
-    let probe = Connection::open(port).tried("connect")?;
-    Ok((Box::new(Python { daemon, library: own, probe }), clients))
-}
-
-impl Service for Python {
-    fn selection(&self) -> Selection<'_> {
-        Selection::Exe(&self.library)
-    }
-
-    fn processes(&self) -> usize {
-        1
-    }
-
-    fn fixed(&mut self) -> std::result::Result<bool, Fault> {
-        match self.probe.ask(b"probe\n")?.as_str() {
-            "[4711]" => Ok(true),
-            "[None]" => Ok(false),
-            other => Err(Fault(format!("what was handed on: {other}"))),
-        }
-    }
-
-    fn alive(&mut self) -> Result<()> {
-        self.daemon.alive()
+/// Whether the fix is felt.
+fn fixed(probe: &mut Connection) -> std::result::Result<bool, Fault> {
+    match probe.ask("probe", b"")?.as_str() {
+        "[4711]" => Ok(true),
+        "[None]" => Ok(false),
+        other => Err(Fault(format!("what was handed on: {other}"))),
     }
 }

@@ -1,6 +1,8 @@
 //! PDF documents of which it is known what is to be read in them.
 
-use liveline_demo::load::Dice;
+use liveline_demo::load::{Dice, Fault};
+
+use crate::python::Connection;
 
 /// A document, and what the service must say of it.
 pub(super) struct Document {
@@ -73,6 +75,16 @@ fn write(pages: &[Page]) -> Vec<u8> {
     }
     out += &format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n", objects.len() + 1);
     out.into_bytes()
+}
+
+/// One request of a client.
+pub(super) fn request(connection: &mut Connection, dice: &mut Dice) -> Result<(), Fault> {
+    let document = Document::any(dice);
+    let answer = connection.ask(&document.bytes.len().to_string(), &document.bytes)?;
+    if answer == document.seen {
+        return Ok(());
+    }
+    Err(Fault(format!("a document of {} bytes: {answer:?}, not {:?}", document.bytes.len(), document.seen)))
 }
 
 #[cfg(test)]

@@ -1,22 +1,15 @@
 //! Debian's poppler, a library in C++, inside a running Python that reads PDF.
 
-mod client;
 mod document;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use liveline_demo::Words;
-use liveline_demo::load::{Client, Fault};
-use liveline_demo::tool::Selection;
+use liveline_demo::load::Fault;
 use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
-use crate::shell::{self, Result, Tried, liveline};
-use crate::trial::{Daemon, Service, Started, TrialReport, Update, free_port, publish};
-use client::{Checker, Connection};
-
-const CLIENTS: usize = 8;
+use crate::python::{Connection, Setup, start};
+use crate::shell::{self, Result, liveline};
+use crate::trial::{TrialReport, Update, publish};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "poppler",
@@ -55,6 +48,13 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         "Seen inside Python (CVE-2025-52886): a page with so many annotations that the count of references",
     );
     words.line("to one could overflow is read by the old code, and called malformed by the new.");
+    let setup = Setup {
+        library: &side.running,
+        soname: "libpoppler.so.126",
+        script: include_str!("server.py"),
+        request: document::request,
+        fixed,
+    };
     let report = Update {
         name: "libpoppler in Python",
         patch: "poppler-security",
@@ -64,56 +64,18 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         new: &side.new,
         assume: &[],
     }
-    .run(&tool, times, words, |folder| start(&side.running, folder, words))?;
+    .run(&tool, times, words, |folder| start(&setup, folder, words))?;
     let trials = vec![report];
     let report = Report { proof: side.proof.clone(), patches: poppler.patches, trials };
     publish(&report, &report.trials, json)
 }
 
-struct Python {
-    daemon: Daemon,
-    library: PathBuf,
-    probe: Connection,
-}
-
-fn start(library: &Path, folder: &Path, words: Words) -> Result<Started> {
-    let own = folder.join("libpoppler.so.126");
-    fs::copy(library, &own).tried("copy the library")?;
-    let script = folder.join("server.py");
-    fs::write(&script, include_str!("server.py")).tried("write the service")?;
-    let port = free_port()?;
-    let mut daemon = Daemon::start(Path::new("/usr/bin/python3"), |command| {
-        command.arg(&script).arg(port.to_string()).env("LD_LIBRARY_PATH", folder);
-    })?;
-    daemon.await_ready(|| Connection::open(port).is_ok())?;
-    let mut clients: Vec<Box<dyn Client>> = Vec::new();
-    for name in 0..CLIENTS {
-        clients.push(Box::new(Checker::open(name, port).tried("connect")?));
-    }
-    words
-        .line(&format!("Python is pid {}; {CLIENTS} connections at full speed, a thread each", daemon.pid()));
-    let probe = Connection::open(port).tried("connect")?;
-    Ok((Box::new(Python { daemon, library: own, probe }), clients))
-}
-
-impl Service for Python {
-    fn selection(&self) -> Selection<'_> {
-        Selection::Exe(&self.library)
-    }
-
-    fn processes(&self) -> usize {
-        1
-    }
-
-    fn fixed(&mut self) -> std::result::Result<bool, Fault> {
-        match self.probe.ask(&document::crowded())?.as_str() {
-            "1: no page" => Ok(true),
-            "1: crowded 10001 annotations" => Ok(false),
-            other => Err(Fault(format!("of a page with 10001 annotations: {other}"))),
-        }
-    }
-
-    fn alive(&mut self) -> Result<()> {
-        self.daemon.alive()
+/// Whether the fix is felt.
+fn fixed(probe: &mut Connection) -> std::result::Result<bool, Fault> {
+    let document = document::crowded();
+    match probe.ask(&document.len().to_string(), &document)?.as_str() {
+        "1: no page" => Ok(true),
+        "1: crowded 10001 annotations" => Ok(false),
+        other => Err(Fault(format!("of a page with 10001 annotations: {other}"))),
     }
 }
