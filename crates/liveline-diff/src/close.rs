@@ -324,8 +324,17 @@ impl<'d> World<'d> {
         let chosen = only.kind == SymbolKind::IndirectFunction && self.program.is_static();
         if !rust::is_rust(name) && !unwinder && !chosen {
             self.definitions.get(name)?;
+            // A local of the old build that is its own is another one.
+            self.was_global(name).then_some(())?;
         }
         found.next().is_none().then_some(only)
+    }
+
+    /// Whether an object of the old build defines this name for others.
+    pub(crate) fn was_global(&self, name: &str) -> bool {
+        let global =
+            |piece: &Piece| piece.names.iter().any(|own| !own.local && names::versioned(own.name).0 == name);
+        self.pairs.iter().filter_map(|pair| pair.old.as_ref()).any(|old| old.pieces.iter().any(global))
     }
 
     /// The function parts that come with a new function.

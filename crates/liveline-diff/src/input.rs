@@ -1,10 +1,13 @@
 //! Finding the objects of two builds and pairing them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use object::LittleEndian;
 use object::read::archive::ArchiveFile;
+use object::read::elf::ElfFile64;
+use object::read::{Object as _, ObjectSymbol as _};
 
 use crate::{DiffError, rust};
 
@@ -162,6 +165,7 @@ impl Build {
                 rust::crate_of_object(key).and_then(|name| Some(&**new.described.get(name)?));
         }
         pair_renamed(&mut all);
+        pair_moved(&mut all);
         all.into_values().collect()
     }
 }
@@ -187,6 +191,47 @@ fn pair_renamed<'d>(all: &mut BTreeMap<&'d str, Paired<'d>>) {
             paired.described[1] = after.described[1];
         }
     }
+}
+
+/// Pairs objects of a source file that got another name, by the functions and variables that they define: at least half of
+/// them are the same.
+fn pair_moved<'d>(all: &mut BTreeMap<&'d str, Paired<'d>>) {
+    let names = |bytes: Option<&'d [u8]>| bytes.map(definitions).unwrap_or_default();
+    let alone = |paired: &&Paired<'d>, old: bool| paired.old.is_some() == old && paired.new.is_some() != old;
+    let gone: Vec<(&str, BTreeSet<&[u8]>)> = all
+        .iter()
+        .filter(|(_, paired)| alone(paired, true))
+        .map(|(key, paired)| (*key, names(paired.old)))
+        .collect();
+    if gone.is_empty() {
+        return;
+    }
+    let come: Vec<(&str, BTreeSet<&[u8]>)> = all
+        .iter()
+        .filter(|(_, paired)| alone(paired, false))
+        .map(|(key, paired)| (*key, names(paired.new)))
+        .collect();
+    for (new, names) in come {
+        let shared = |old: &BTreeSet<&[u8]>| old.intersection(&names).count();
+        let Some((old, own)) = gone.iter().max_by_key(|(_, own)| shared(own)) else { continue };
+        if shared(own) == 0 || 2 * shared(own) < names.len().max(own.len()) {
+            continue;
+        }
+        if all.get(old).is_some_and(|paired| paired.new.is_none())
+            && let Some(after) = all.remove(new)
+            && let Some(paired) = all.get_mut(old)
+        {
+            paired.new = after.new;
+            paired.described[1] = after.described[1];
+        }
+    }
+}
+
+/// Names of the functions and variables that an object defines for others.
+fn definitions(bytes: &[u8]) -> BTreeSet<&[u8]> {
+    let Ok(file) = ElfFile64::<LittleEndian>::parse(bytes) else { return BTreeSet::new() };
+    let own = file.symbols().filter(|symbol| symbol.is_definition() && symbol.is_global());
+    own.filter_map(|symbol| symbol.name_bytes().ok()).collect()
 }
 
 /// The key of the crate an object is of, if it is a codegen unit.

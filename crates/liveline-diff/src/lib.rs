@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod held;
 mod initializers;
 mod input;
+mod moved;
 mod names;
 mod place;
 mod program;

@@ -16,6 +16,7 @@ use crate::compare::{Comparison, compare, is_part, language, parts, remainders};
 use crate::constants::spread;
 use crate::emit::{Emitter, Refusal};
 use crate::input::{Build, Paired};
+use crate::moved::moved;
 use crate::program::Program;
 use crate::prove::Identities;
 use crate::stay::{self, stays};
@@ -192,6 +193,12 @@ impl<'d> Work<'d> {
             self.replace(pair, &changed, VerdictKind::Changed, "its code differs");
         }
         self.other_verdicts();
+        for finding in moved(&self.world) {
+            let (index, piece) = finding.piece;
+            let Some(new) = self.world.pairs[index].new.clone() else { continue };
+            let kind = if finding.refused { VerdictKind::Refused } else { VerdictKind::DataValue };
+            self.say(index, new.pieces[piece].label(), kind, finding.reason);
+        }
         // Constants that differ bring their readers along, and their readers may bring constants along.
         loop {
             let found = spread(&self.world);

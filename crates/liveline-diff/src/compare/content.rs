@@ -114,7 +114,7 @@ pub(crate) fn same_kind(a: u32, b: u32) -> bool {
 }
 
 /// Whether the bytes outside relocated fields are the same; expects relocations at the same offsets.
-fn same_plain_bytes(a: &Piece, b: &Piece) -> bool {
+pub(crate) fn same_plain_bytes(a: &Piece, b: &Piece) -> bool {
     if a.bytes.len() != b.bytes.len() {
         return false;
     }

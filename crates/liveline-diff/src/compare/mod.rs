@@ -11,7 +11,7 @@ mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(crate) use content::Contents;
+pub(crate) use content::{Contents, same_kind, same_plain_bytes};
 pub(crate) use relocated::Sections;
 pub(crate) use remainder::remainders;
 

@@ -1,0 +1,168 @@
+//! What one object defined in the old build and another one defines in the new: the running program has it where it was.
+//!
+//! Objects are compared each with its own new form, so nothing else would look at such a definition. If it is the same,
+//! what runs serves the new callers. If it is not, new callers were compiled for another function than the one that runs
+//! (gcc's `-fipa-ra` lets them keep values in registers that the old one overwrites: a target died of that), or the
+//! fix would be lost without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::close::World;
+use crate::compare::{same_kind, same_plain_bytes};
+use crate::unit::{Kind, Piece, To, Unit};
+use crate::{names, rust, unwind};
+
+/// What is found of a definition.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    /// Object and new piece.
+    pub(crate) piece: (usize, usize),
+    /// What cannot be carried, or only the first value of a variable, which is not.
+    pub(crate) refused: bool,
+    pub(crate) reason: String,
+}
+
+/// Looks at all definitions of the new build whose name another object defined in the old one, or names otherwise.
+pub(crate) fn moved(world: &World) -> Vec<Finding> {
+    let mut before: BTreeMap<&str, Vec<(usize, usize, bool)>> = BTreeMap::new();
+    let mut wished: BTreeMap<&str, &str> = BTreeMap::new();
+    for (index, pair) in world.pairs.iter().enumerate() {
+        let Some(old) = &pair.old else { continue };
+        for (piece, name, weak) in globals(old) {
+            before.entry(name).or_default().push((index, piece, weak));
+        }
+        for symbol in old.externs.iter().filter(|symbol| symbol.weak) {
+            wished.entry(names::versioned(symbol.name).0).or_insert(pair.name);
+        }
+    }
+    let mut out = Vec::new();
+    for (index, pair) in world.pairs.iter().enumerate() {
+        let Some(new) = &pair.new else { continue };
+        for (piece, name, weak) in globals(new) {
+            let of = pair.comparison.old_of[piece];
+            let key = (index, piece);
+            let Some(owners) = before.get(name) else {
+                if let Some(user) =
+                    wished.get(name).filter(|_| of.is_none() && world.program.global(name).is_none())
+                {
+                    let reason =
+                        format!("{user} uses it if it is there, and found at the start that it was not");
+                    out.push(Finding { piece: key, refused: true, reason });
+                }
+                continue;
+            };
+            if let Some(&(_, old, _)) = owners.iter().find(|owner| owner.0 == index) {
+                let same = pair.comparison.new_of[old].is_some_and(|to| pair.comparison.alike(to, piece));
+                let other = of.is_some_and(|of| of != old);
+                if !same && other {
+                    let was = pair.old.as_ref().map_or("", |unit| unit.pieces[old].label());
+                    let reason = format!("the name {name} stood for {was} and stands for another one now");
+                    out.push(Finding { piece: key, refused: true, reason });
+                }
+                continue;
+            }
+            // Of what several objects have, as inline functions, any copy may run; that it is gone from all is a move.
+            let stays =
+                owners.iter().any(|&(owner, old, _)| world.pairs[owner].comparison.new_of[old].is_some());
+            let overridden = !weak && owners.iter().all(|owner| owner.2);
+            let there = world.program.global(name).is_some() || world.program.locals(name).next().is_some();
+            let running = of.is_none() && there;
+            if !running || stays && !overridden || rust::is_rust(name) {
+                continue;
+            }
+            let &(owner, old, _) = &owners[0];
+            let Some(unit) = &world.pairs[owner].old else { continue };
+            let was = world.pairs[owner].name;
+            let (a, b) = (&unit.pieces[old], &new.pieces[piece]);
+            let live = matches!(b.kind, Kind::Data | Kind::Bss | Kind::Tls);
+            if live && a.size == b.size {
+                if a.bytes != b.bytes {
+                    let reason = format!(
+                        "it came here from {was}, and its initial value differs; the running value is kept"
+                    );
+                    out.push(Finding { piece: key, refused: false, reason });
+                }
+            } else if !Across::new(unit, new).same(old, piece) {
+                let reason = format!(
+                    "it came here from {was} and is not what it was there: leave it there, and the change can be carried"
+                );
+                out.push(Finding { piece: key, refused: true, reason });
+            }
+        }
+    }
+    out
+}
+
+/// Global names of a unit, with their pieces.
+fn globals<'u>(unit: &'u Unit<'_>) -> impl Iterator<Item = (usize, &'u str, bool)> {
+    unit.pieces.iter().enumerate().flat_map(|(index, piece)| {
+        let names = piece.names.iter().filter(|name| !name.local && name.offset == 0);
+        names.map(move |name| (index, names::versioned(name.name).0, name.weak))
+    })
+}
+
+/// Compares pieces of different objects.
+struct Across<'u, 'd> {
+    old: &'u Unit<'d>,
+    new: &'u Unit<'d>,
+    seen: BTreeSet<(usize, usize)>,
+}
+
+impl<'u, 'd> Across<'u, 'd> {
+    fn new(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
+        Self { old, new, seen: BTreeSet::new() }
+    }
+
+    /// Whether two pieces, and all of their own that they refer to, are the same.
+    fn same(&mut self, old: usize, new: usize) -> bool {
+        if !self.seen.insert((old, new)) {
+            return true;
+        }
+        let (a, b) = (&self.old.pieces[old], &self.new.pieces[new]);
+        let fixed = |piece: &Piece| matches!(piece.kind, Kind::Code | Kind::Const);
+        let plain = fixed(a)
+            && a.kind == b.kind
+            && a.size == b.size
+            && a.relocs.len() == b.relocs.len()
+            && same_plain_bytes(a, b);
+        if !plain {
+            return false;
+        }
+        let tables =
+            (unwind::tables(self.old).get(&old).copied(), unwind::tables(self.new).get(&new).copied());
+        let tables = match tables {
+            (Some(a), Some(b)) => self.same(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        tables
+            && a.relocs.iter().zip(&b.relocs).all(|(left, right)| {
+                left.offset == right.offset
+                    && same_kind(left.kind, right.kind)
+                    && left.addend == right.addend
+                    && self.same_target(left.to, right.to)
+            })
+    }
+
+    fn same_target(&mut self, left: To, right: To) -> bool {
+        let outer = |unit: &'u Unit<'d>, to| match to {
+            To::Piece(piece) => global(&unit.pieces[piece]),
+            To::Extern(symbol) => Some(names::versioned(unit.externs[symbol].name).0),
+            To::Nowhere => None,
+        };
+        match (outer(self.old, left), outer(self.new, right), left, right) {
+            (Some(a), Some(b), ..) => a == b,
+            (None, None, To::Piece(a), To::Piece(b)) => {
+                let (left, right) = (&self.old.pieces[a], &self.new.pieces[b]);
+                left.is_named() == right.is_named()
+                    && (!left.is_named() || names::stem(left.label()) == names::stem(right.label()))
+                    && self.same(a, b)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn global<'p>(piece: &'p Piece<'_>) -> Option<&'p str> {
+    piece.global_name().map(|name| names::versioned(name.name).0)
+}
