@@ -38,7 +38,7 @@ pub(crate) fn constructs(unit: &Unit, function: usize) -> String {
 }
 
 /// Functions that the start-up code of an object runs, in their order.
-fn entries(unit: &Unit) -> Vec<usize> {
+pub(crate) fn entries(unit: &Unit) -> Vec<usize> {
     let mut found: Vec<(u32, u64, usize)> = Vec::new();
     for section in unit.file.sections() {
         let Some(rest) = section.name().ok().and_then(|name| name.strip_prefix(".init_array")) else {

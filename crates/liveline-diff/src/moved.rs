@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::close::World;
 use crate::compare::{same_kind, same_plain_bytes};
 use crate::unit::{Kind, Piece, To, Unit};
-use crate::{names, rust, unwind};
+use crate::{initializers, names, rust, unwind};
 
 /// What is found of a definition.
 #[derive(Debug)]
@@ -38,6 +38,29 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
     let mut out = Vec::new();
     for (index, pair) in world.pairs.iter().enumerate() {
         let Some(new) = &pair.new else { continue };
+        out.extend(started(world, index).into_iter().chain(listed(world, index)));
+        for symbol in &new.externs {
+            let name = names::versioned(symbol.name).0;
+            let gone = |&(owner, old, _): &(usize, usize, bool)| {
+                world.pairs[owner].new.is_some() && world.pairs[owner].comparison.new_of[old].is_none()
+            };
+            let own = before.get(name).filter(|owners| owners.iter().all(gone));
+            let elsewhere =
+                own.filter(|_| !world.definitions.contains_key(name) && world.program.global(name).is_some());
+            let Some(&(owner, ..)) = elsewhere.and_then(|owners| owners.first()) else { continue };
+            let user = new.pieces.iter().position(|piece| {
+                piece
+                    .relocs
+                    .iter()
+                    .any(|reloc| matches!(reloc.to, To::Extern(at) if new.externs[at].name == symbol.name))
+            });
+            let Some(user) = user else { continue };
+            let reason = format!(
+                "it uses {name}, which {} defines in the running program and another module in the new build: keep it",
+                world.pairs[owner].name
+            );
+            out.push(Finding { piece: (index, user), refused: true, reason });
+        }
         for (piece, name, weak) in globals(new) {
             let of = pair.comparison.old_of[piece];
             let key = (index, piece);
@@ -54,7 +77,8 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
             if let Some(&(_, old, _)) = owners.iter().find(|owner| owner.0 == index) {
                 let same = pair.comparison.new_of[old].is_some_and(|to| pair.comparison.alike(to, piece));
                 let other = of.is_some_and(|of| of != old);
-                if !same && other {
+                // Rust's names mean the same wherever they stand, and a function may lie in several units.
+                if !same && other && !rust::is_rust(name) {
                     let was = pair.old.as_ref().map_or("", |unit| unit.pieces[old].label());
                     let reason = format!("the name {name} stood for {was} and stands for another one now");
                     out.push(Finding { piece: key, refused: true, reason });
@@ -93,11 +117,45 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
     out
 }
 
+/// Functions that would run when a program starts, of objects whose start is over.
+fn started(world: &World, index: usize) -> Vec<Finding> {
+    let pair = &world.pairs[index];
+    let (Some(_), Some(new)) = (&pair.old, &pair.new) else { return Vec::new() };
+    let fresh = |function: &usize| pair.comparison.old_of[*function].is_none();
+    let entries = initializers::entries(new).into_iter().filter(fresh);
+    let reason = "it runs when a program starts, which this one did before: not applied";
+    let found = entries.filter(|&function| !initializers::is_initializer(new.pieces[function].label()));
+    found.map(|piece| Finding { piece: (index, piece), refused: false, reason: reason.into() }).collect()
+}
+
+/// New members of a section that its readers find by where it begins and ends.
+fn listed(world: &World, index: usize) -> Vec<Finding> {
+    let pair = &world.pairs[index];
+    let Some(new) = &pair.new else { return Vec::new() };
+    let mut out = Vec::new();
+    for (index_of, piece) in new.pieces.iter().enumerate() {
+        let identifier = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        };
+        let data = piece.kind != Kind::Code && identifier(piece.section);
+        if data && piece.is_named() && pair.comparison.old_of[index_of].is_none() {
+            let reason = format!(
+                "it is a new member of the section {}, whose readers do not see it: not applied",
+                piece.section
+            );
+            out.push(Finding { piece: (index, index_of), refused: false, reason });
+        }
+    }
+    out
+}
+
 /// Global names of a unit, with their pieces.
 fn globals<'u>(unit: &'u Unit<'_>) -> impl Iterator<Item = (usize, &'u str, bool)> {
     unit.pieces.iter().enumerate().flat_map(|(index, piece)| {
         let names = piece.names.iter().filter(|name| !name.local && name.offset == 0);
-        names.map(move |name| (index, names::versioned(name.name).0, name.weak))
+        // With its version: a library may have several of one name.
+        names.map(move |name| (index, name.name, name.weak))
     })
 }
 

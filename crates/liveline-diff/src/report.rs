@@ -221,6 +221,7 @@ impl<'d> Work<'d> {
         }
         self.keep_out();
         let constants: Vec<_> = self.world.constants.iter().copied().collect();
+        self.note_constants(&constants);
         for key in constants {
             if let Some(piece) = self.world.piece(key).filter(|piece| piece.is_named()) {
                 let name = piece.label().to_owned();
@@ -231,6 +232,23 @@ impl<'d> Work<'d> {
                     "constant data that comes along with its readers",
                 );
             }
+        }
+    }
+
+    /// Tells of named constants of which the process then has two.
+    fn note_constants(&mut self, constants: &[(usize, usize)]) {
+        let named = |key: &(usize, usize)| {
+            let piece = self.world.piece(*key).filter(|piece| piece.is_named())?;
+            let running = self.world.pairs[key.0].comparison.old_of.get(key.1).copied().flatten();
+            running.is_some().then(|| piece.label().to_owned())
+        };
+        let names: BTreeSet<String> = constants.iter().filter_map(named).collect();
+        if !names.is_empty() {
+            let names: Vec<String> = names.into_iter().collect();
+            self.notes.insert(format!(
+                "{}: pointers that the running program has stored lead to the old values, and are not equal to new ones",
+                names.join(", ")
+            ));
         }
     }
 
