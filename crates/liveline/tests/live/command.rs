@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::Outcome;
 
 /// Ends a hang; no test waits for it otherwise.
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// The exit codes that callers rely on.
 pub(crate) mod exit {
