@@ -324,8 +324,8 @@ impl<'d> World<'d> {
         let chosen = only.kind == SymbolKind::IndirectFunction && self.program.is_static();
         // What the old objects took from elsewhere is in a static program, and this is the only one.
         let taken = |old: &Unit| old.externs.iter().any(|symbol| names::versioned(symbol.name).0 == name);
-        let used = self.program.is_static()
-            && self.pairs.iter().filter_map(|pair| pair.old.as_deref()).any(taken);
+        let used =
+            self.program.is_static() && self.pairs.iter().filter_map(|pair| pair.old.as_deref()).any(taken);
         if !rust::is_rust(name) && !unwinder && !chosen && !used {
             self.definitions.get(name)?;
             // A local of the old build that is its own is another one.

@@ -13,6 +13,8 @@ use crate::args::{ApplyArgs, LogArgs, RevertArgs};
 use crate::failure::{Code, Failure, Result};
 use crate::{control, print, select};
 
+/// `e_type` of a shared library.
+const ET_DYN: u16 = 3;
 /// How long a program may take to answer, beyond what it is given to wait.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -21,8 +23,9 @@ pub(crate) fn read(path: &Path) -> std::result::Result<Option<Vec<u8>>, Failure>
     let mut file = File::open(path).map_err(|error| Failure::file(path, error))?;
     let mut bytes = Vec::new();
     let mut take = |count: u64, bytes: &mut Vec<u8>| file.by_ref().take(count).read_to_end(bytes);
-    take(4, &mut bytes).map_err(|error| Failure::file(path, error))?;
-    if bytes != b"\x7fELF" {
+    // A patch is a relocatable object, a module a shared library.
+    take(18, &mut bytes).map_err(|error| Failure::file(path, error))?;
+    if !bytes.starts_with(b"\x7fELF") || bytes.get(16..) != Some(&ET_DYN.to_le_bytes()) {
         return Ok(None);
     }
     take(u64::MAX, &mut bytes).map_err(|error| Failure::file(path, error))?;
