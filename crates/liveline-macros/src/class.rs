@@ -149,7 +149,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             const VERSION: u32 = #version;
 
             fn into_interface(self: ::std::boxed::Box<Self>) -> ::std::boxed::Box<dyn #interface> {
-                self
+                if ::liveline_runtime::Guarded::<Self>::is_needed() {
+                    ::liveline_runtime::Guarded::over(self)
+                } else {
+                    self
+                }
             }
 
             fn formats(formats: &mut ::liveline_runtime::Formats<Self>) {

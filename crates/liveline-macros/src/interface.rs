@@ -18,6 +18,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
     let mut written = Vec::new();
     let mut forwards = Vec::new();
+    let mut guards = Vec::new();
     for method in &mut item.items {
         let TraitItem::Fn(method) = method else { unreachable!("checked") };
         written.push(asynchronous::written(&method.sig));
@@ -27,6 +28,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             *default = asynchronous::body(default, &answer);
         }
         forwards.push(forward(method, is_async));
+        guards.push(guard(method, is_async));
     }
 
     let name = &item.ident;
@@ -43,6 +45,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         #[automatically_derived]
         impl #name for ::liveline_runtime::ObjectRef<dyn #name> {
             #(#forwards)*
+        }
+
+        #[automatically_derived]
+        impl<Guarded: #name> #name for ::liveline_runtime::Guarded<Guarded> {
+            #(#guards)*
         }
     })
 }
@@ -77,6 +84,23 @@ fn forward(method: &TraitItemFn, is_async: bool) -> TokenStream {
     quote! {
         #(#conditions)*
         #[inline]
+        #signature {
+            #body
+        }
+    }
+}
+
+/// The method of a module's object: calls it so that a panic leaves as the program's.
+fn guard(method: &TraitItemFn, is_async: bool) -> TokenStream {
+    let conditions = method.attrs.iter().filter(|a| is_condition(a));
+    let mut signature = method.sig.clone();
+    let arguments = rename(&mut signature);
+    let name = &signature.ident;
+    let call = quote!(::liveline_runtime::outward(move || self.object().#name(#(#arguments),*)));
+    let body =
+        if is_async { quote!(::std::boxed::Box::pin(::liveline_runtime::GuardedCall(#call))) } else { call };
+    quote! {
+        #(#conditions)*
         #signature {
             #body
         }

@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "fall" => caught(|| counter.fall()),
             "later" => caught(|| finish(counter.later(number()))),
             "ask" => format!("{:?}", counter.ask(&single, number())),
+            "through" => caught(|| counter.through(&single, number())),
             "asked" => format!("{:?}", single.ask(counter, number())),
             "delegate" => counter.delegate(&single, number()).to_string(),
             "create" => {

@@ -73,7 +73,7 @@ fn a_module_brings_several_classes_or_none() {
 fn what_the_entry_does_wrong_changes_nothing() {
     let mut program = Program::start();
     for (case, state, words) in [
-        ("panic", State::Failed, "its entry did not return: the state transfer panicked: no good day"),
+        ("panic", State::Failed, "its entry panicked: no good day"),
         ("refuse", State::Refused, "it will not be loaded: not on a Friday"),
         ("unknown", State::Refused, "there is no class named nobody"),
         (
@@ -93,6 +93,67 @@ fn what_the_entry_does_wrong_changes_nothing() {
     assert_eq!(program.status().modules[0].state, "failed");
     program.case("update");
     assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+}
+
+#[test]
+fn panics_pass_between_a_program_and_its_modules() {
+    let mut program = Program::start();
+    let say = |program: &mut Program, line: &str| program.say(line);
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    for _ in 0..3 {
+        // The module's panic, caught by the program: of its own code, of the interface's, of an async call.
+        assert_eq!(say(&mut program, "add 12"), "12");
+        assert_eq!(say(&mut program, "risk 1"), PANIC);
+        assert_eq!(say(&mut program, "fall 0"), "panic: fell in the interface's own code");
+        assert_eq!(say(&mut program, "add 18446744073709551615"), "12");
+        assert_eq!(say(&mut program, "later 1"), PANIC);
+        assert_eq!(say(&mut program, "later 1"), "14");
+        assert_eq!(say(&mut program, "add 18446744073709551602"), "0");
+        // The program's panic, caught by the module, and by the end of a thread that the module started.
+        assert_eq!(say(&mut program, "ask 13"), "None");
+        assert_eq!(say(&mut program, "ask 1"), "Some(14)");
+        assert_eq!(say(&mut program, "ask 18446744073709551602"), "Some(0)");
+        assert_eq!(say(&mut program, "delegate 13"), "0");
+        assert_eq!(say(&mut program, "delegate 18446744073709551603"), "0");
+        // Through the module, from the program to the program; and the other way round.
+        assert_eq!(say(&mut program, "through 13"), "panic: 13 brings bad luck to version 1");
+        assert_eq!(say(&mut program, "ask 18446744073709551603"), "Some(0)");
+        assert_eq!(say(&mut program, "asked 13"), "None");
+        assert_eq!(say(&mut program, "add 18446744073709551603"), "0");
+    }
+    // With two modules: none of them is the program.
+    let mut program = Program::start();
+    program.case("both");
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    assert_eq!(program.apply(&module("module_three")).state, State::Applied);
+    assert_eq!(say(&mut program, "ask 13"), "None");
+    assert_eq!(say(&mut program, "through 0"), PANIC);
+}
+
+const PANIC: &str = "panic: 13 brings bad luck to version 2";
+
+#[test]
+fn a_panic_in_the_transfer_takes_the_module_back() {
+    let mut program = Program::start();
+    program.say("create 1313");
+    let outcome = program.apply(&module("module_two"));
+    assert_eq!(outcome.state, State::Refused, "{outcome:?}");
+    assert!(
+        outcome.reasons[0].ends_with("the state transfer panicked: 1313 breaks the transfer"),
+        "{outcome:?}"
+    );
+    assert_eq!((program.say("version"), program.say("sums")), ("1".into(), "[0, 1313]".into()));
+    // The program's own code, run by a module's update and by the program's revert.
+    program.say("forget");
+    assert_eq!(
+        program.apply_with(&module("module_two"), |apply| apply.renumber = true).state,
+        State::Applied
+    );
+    program.say("add 1313");
+    let outcome = program.revert("module_two");
+    assert_eq!(outcome.state, State::Failed, "{outcome:?}");
+    assert!(outcome.reasons[0].contains("1 of its instances stay"), "{outcome:?}");
+    assert_eq!((program.say("version"), program.say("add 0")), ("2".into(), "1313".into()));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::error::ClassError;
 use crate::factory::{Factory, Make, Works};
 use crate::hold::Patience;
 use crate::object::Interface;
+use crate::panics::inward;
 use crate::pool::Pool;
 use crate::reference::ObjectRef;
 use crate::registry;
@@ -98,7 +99,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         // SAFETY: we are inside, and `new` and `begin` put only `dyn Make<A>` there.
         let factory = unsafe { &*self.core.factory.target().pointer::<dyn Make<A>>() };
         let stamp = domain().generation();
-        let object = factory.make(arguments);
+        let object = inward(|| factory.make(arguments));
         ObjectRef::of(self.core.instances.adopt(object, factory.version(), stamp))
     }
 

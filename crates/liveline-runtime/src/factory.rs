@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::class::version_id;
 use crate::entry::Target;
 use crate::object::{Interface, Object};
+use crate::panics::outward;
 use crate::version::{Code, Typed, Version, target_of};
 
 /// Makes the instances of one version of a class, from arguments `A`.
@@ -24,7 +25,7 @@ impl<I: ?Sized + Interface, A: 'static> Factory<I, A> {
         Self {
             number: T::VERSION,
             code: Arc::new(Typed::<T>::new()),
-            construct: Arc::new(move |arguments| target_of(construct(arguments))),
+            construct: Arc::new(move |arguments| outward(|| target_of(construct(arguments)))),
             interface: PhantomData,
         }
     }

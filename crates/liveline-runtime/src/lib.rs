@@ -114,6 +114,8 @@ mod factory;
 #[cfg(not(loom))]
 mod module;
 #[cfg(not(loom))]
+mod panics;
+#[cfg(not(loom))]
 mod reference;
 #[cfg(not(loom))]
 mod registry;
@@ -140,6 +142,8 @@ pub use control::serve_as;
 pub use factory::Factory;
 #[cfg(not(loom))]
 pub use module::{Entrance, Loaded, Module, ProgramAllocator};
+#[cfg(not(loom))]
+pub use panics::{Guarded, GuardedCall, outward};
 #[cfg(not(loom))]
 pub use reference::{ObjectRef, Within};
 #[cfg(not(loom))]

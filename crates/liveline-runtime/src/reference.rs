@@ -14,6 +14,7 @@ use crate::entry::EntryRef;
 use crate::error::SwapError;
 use crate::hold::Patience;
 use crate::object::{Interface, Object};
+use crate::panics::inward;
 use crate::pool::Pool;
 use crate::shared::shared;
 use crate::thread::{attached, current};
@@ -48,7 +49,7 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
         let inside = enter(current(), this.entry);
         // SAFETY: we are inside, and the entry's target is of `I`: `of` is given entries made with it.
         let object = unsafe { &*this.entry.target().pointer::<I>() };
-        let answer = visit(object);
+        let answer = inward(|| visit(object));
         drop(inside);
         answer
     }
@@ -130,7 +131,7 @@ impl<I: ?Sized + Interface> Drop for ObjectRef<I> {
         if self.entry.release() {
             let target = self.entry.pool().retire(self.entry);
             // SAFETY: it was the last reference, and the target is of `I`.
-            drop(unsafe { target.into_box::<I>() });
+            inward(|| drop(unsafe { target.into_box::<I>() }));
         }
     }
 }
@@ -194,11 +195,11 @@ where
             // SAFETY: the ticket keeps the object in place; it is dropped after the future that borrows it,
             // and the answer cannot borrow it, since `visit` works for every lifetime.
             let object: &'call I = unsafe { &*this.object.entry.target().pointer::<I>() };
-            this.running = Some((visit(object, PhantomData), ticket));
+            this.running = Some((inward(|| visit(object, PhantomData)), ticket));
         }
         let (running, _) = this.running.as_mut().expect("polled after it was ready");
         let inside = step_inside(record, this.entry);
-        let answer = running.as_mut().poll(context);
+        let answer = inward(|| running.as_mut().poll(context));
         drop(inside);
         if answer.is_ready() {
             this.running = None;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use crate::domain::Domain;
+use crate::panics::Panics;
 use crate::pool::Pool;
 use crate::registry::Classes;
 use crate::transfer::Known;
@@ -39,6 +40,7 @@ pub struct Program {
     allocate_zeroed: unsafe fn(Layout) -> *mut u8,
     free: unsafe fn(*mut u8, Layout),
     resize: unsafe fn(*mut u8, Layout, usize) -> *mut u8,
+    pub(crate) panics: Panics,
 }
 
 /// What this copy hands to the modules it loads.
@@ -48,12 +50,14 @@ pub(crate) static PROGRAM: Program = Program {
     allocate_zeroed: std::alloc::alloc_zeroed,
     free: std::alloc::dealloc,
     resize: std::alloc::realloc,
+    panics: crate::panics::OWN,
 };
 
 /// The program into which this copy was loaded; null: it is the program's own.
 static HOST: AtomicPtr<Program> = AtomicPtr::new(ptr::null_mut());
 
-fn host() -> Option<&'static Program> {
+#[inline(always)]
+pub(crate) fn host() -> Option<&'static Program> {
     // SAFETY: only `attach` writes it, and programs live for ever.
     unsafe { HOST.load(Ordering::Acquire).as_ref() }
 }
@@ -64,6 +68,7 @@ pub(crate) fn shared() -> &'static Shared {
 }
 
 /// Whether this copy is a module's.
+#[inline(always)]
 pub(crate) fn is_module() -> bool {
     host().is_some()
 }

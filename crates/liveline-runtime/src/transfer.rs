@@ -1,10 +1,11 @@
 //! State transfer: formats given and taken, the best common one, and the way of a state from old to new.
 
 use std::any::{Any, TypeId};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Refusal, SwapError};
+#[cfg(not(loom))]
+use crate::panics::caught;
 
 /// A state on its way. Where it holds an `Arc`, only the pointer travels.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -181,15 +182,20 @@ impl Offer {
     }
 }
 
+#[cfg(loom)]
+pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+}
+
 /// Runs what users wrote; a panic becomes an error.
 pub(crate) fn guarded<R>(work: impl FnOnce() -> Result<R, Refusal>) -> Result<R, SwapError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    match caught(work) {
         Ok(result) => result.map_err(SwapError::Refused),
         Err(panic) => {
             let words = panic.downcast_ref::<&str>().map(ToString::to_string);
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
             // A payload may panic again when dropped; that one must not pass either.
-            let _ = catch_unwind(AssertUnwindSafe(move || drop(panic))).map_err(std::mem::forget);
+            let _ = caught(move || drop(panic)).map_err(std::mem::forget);
             Err(SwapError::Panicked(words.unwrap_or_else(|| "no words".to_string())))
         }
     }

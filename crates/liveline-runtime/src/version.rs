@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::entry::Target;
 use crate::error::{Refusal, SwapError};
 use crate::object::{Concrete, Object};
+#[cfg(not(loom))]
+use crate::panics::{Guarded, caught, outward};
 use crate::transfer::{Format, Formats, Offer, Payload, guarded};
 
 /// The code of a version.
@@ -60,11 +61,30 @@ pub(crate) fn target_of<T: Object>(object: T) -> Target {
     let object = Box::new(object).into_interface();
     // `Typed::export` relies on it; an `Object` written by hand could give another object away.
     assert!(
-        <T::Interface as Concrete>::concrete(&*object) == TypeId::of::<T>(),
+        is_of::<T>(<T::Interface as Concrete>::concrete(&*object)),
         "into_interface gave another type than {}",
         std::any::type_name::<T>()
     );
     Target::of::<T::Interface>(object)
+}
+
+/// Whether the concrete type is `T`, guarded or not: the two have one layout.
+#[cfg(not(loom))]
+fn is_of<T: Object>(concrete: TypeId) -> bool {
+    concrete == TypeId::of::<T>() || concrete == TypeId::of::<Guarded<T>>()
+}
+
+#[cfg(loom)]
+fn is_of<T: Object>(concrete: TypeId) -> bool {
+    concrete == TypeId::of::<T>()
+}
+
+#[cfg(loom)]
+use crate::transfer::caught;
+
+#[cfg(loom)]
+fn outward<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl<T: Object> Code for Typed<T> {
@@ -83,16 +103,16 @@ impl<T: Object> Code for Typed<T> {
     unsafe fn export(&self, target: Target, format: Format) -> Result<Payload, Refusal> {
         // SAFETY: a target of this code was made by `target_of::<T>`, which saw that it is a `T`.
         let object = unsafe { &*target.pointer::<T::Interface>().cast::<T>() };
-        self.formats.export(object, format)
+        outward(|| self.formats.export(object, format))
     }
 
     fn import(&self, state: Payload, format: Format) -> Result<Target, Refusal> {
-        self.formats.import(state, format).map(target_of)
+        outward(|| self.formats.import(state, format).map(target_of))
     }
 
     unsafe fn discard(&self, target: Target) {
         // SAFETY: as in `export`; nobody else uses it, says the caller.
-        drop(unsafe { target.into_box::<T::Interface>() });
+        outward(|| drop(unsafe { target.into_box::<T::Interface>() }));
     }
 }
 
@@ -112,6 +132,6 @@ pub(crate) unsafe fn transfer(from: &dyn Code, to: &dyn Code, target: Target) ->
 /// As `Code::discard`.
 pub(crate) unsafe fn discard(code: &dyn Code, target: Target) {
     // SAFETY: passed on.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { code.discard(target) }));
+    let dropped = caught(|| unsafe { code.discard(target) });
     let _ = dropped.map_err(std::mem::forget);
 }

@@ -23,7 +23,10 @@ pub fn serve_as(description: &'static str) -> io::Result<()> {
     if *serving || crate::shared::is_module() {
         return Ok(());
     }
-    let program = Fingerprint::parse(description);
+    let program = Fingerprint::parse(description).and_then(|program| {
+        let supported = crate::panics::SUPPORTED;
+        supported.then_some(program).ok_or_else(|| "panics cannot pass between modules here".to_string())
+    });
     let listener = socket::open()?;
     socket::in_background(move || answer_all(&listener, &program))?;
     *serving = true;

@@ -9,6 +9,7 @@ use liveline_control::image::description;
 use liveline_control::message::{self, Apply, Outcome, State, Updated};
 
 use crate::class::Options;
+use crate::error::SwapError;
 use crate::hold::Patience;
 use crate::module::entrance::Entrance;
 use crate::module::image;
@@ -124,7 +125,10 @@ fn enter(entrance: &Entrance, request: &Apply) -> Result<Vec<Updated>, Stopped> 
     match entrance.enter(&mut module) {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return Err(Stopped::refused(format!("it will not be loaded: {why}"))),
-        Err(panic) => return Err(Stopped(State::Failed, vec![format!("its entry did not return: {panic}")])),
+        Err(SwapError::Panicked(words)) => {
+            return Err(Stopped(State::Failed, vec![format!("its entry panicked: {words}")]));
+        }
+        Err(other) => return Err(Stopped(State::Failed, vec![other.to_string()])),
     }
     let reasons = module.check();
     if !reasons.is_empty() {
