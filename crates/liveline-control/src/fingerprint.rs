@@ -121,7 +121,7 @@ impl Fingerprint {
         }
         if self.crates.contains_key(&module.name) && !module.has_build_of_its_own() {
             reasons.push(format!(
-                "crate {} is part of the program, and its types would be taken for those: build the module with cargo liveline build",
+                "crate {} is part of the program, and its types would be taken for those: build the module with a name of its own, by cargo rustc -- -C metadata=NAME",
                 module.name
             ));
         }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_crate_of_the_program_needs_a_build_of_its_own() {
         let text = module("").replace("name m\nbuild m+2", "name api\nbuild api+2");
-        assert!(misfits(&text)[0].contains("cargo liveline build"), "{:?}", misfits(&text));
+        assert!(misfits(&text)[0].contains("cargo rustc -- -C metadata=NAME"), "{:?}", misfits(&text));
         assert!(misfits(&text.replace("api+2", "api+2+liveline1")).is_empty());
     }
 

@@ -87,7 +87,7 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
     if let Some(resident) = known.map(|at| &residents[at]) {
         if resident.hash != hash {
             return Err(Stopped::refused(format!(
-                "another build of crate {} is loaded, and its types would be taken for those of this one: build it with cargo liveline build",
+                "another build of crate {} is loaded, and its types would be taken for those of this one: build it with a name of its own, by cargo rustc -- -C metadata=NAME",
                 made.name
             )));
         }
