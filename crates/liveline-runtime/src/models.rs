@@ -83,6 +83,10 @@ impl Code for ProbeCode {
         "probe"
     }
 
+    fn home(&self) -> usize {
+        crate::version::home()
+    }
+
     fn gives(&self) -> &Offer {
         &self.offer
     }

@@ -1,6 +1,7 @@
 //! `ObjectRef`: what callers hold.
 #![allow(unsafe_code)]
 
+use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
@@ -18,7 +19,7 @@ use crate::panics::inward;
 use crate::pool::Pool;
 use crate::shared::shared;
 use crate::thread::{attached, current};
-use crate::version::{Typed, Version, discard, target_of, transfer};
+use crate::version::{Typed, Version, discard, home, target_of, transfer};
 
 /// A reference to an object that may be replaced while it is called: `ObjectRef<dyn Cache>` is called like a
 /// `Cache`, from any thread. It is shared by counting, as an `Arc` is.
@@ -52,6 +53,19 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
         let answer = inward(|| visit(object));
         drop(inside);
         answer
+    }
+
+    /// Visits the object if it is a `T` now; none if it is of another version, or of a module's `T`.
+    pub fn visit_as<T: Object<Interface = I>, R>(this: &Self, visit: impl FnOnce(&T) -> R) -> Option<R> {
+        Self::visit(this, |object| {
+            let id = this.entry.version();
+            let version = this.entry.pool().version(id).unwrap_or_else(|| single(id));
+            // Two modules may give one name to two layouts: the type alone does not tell.
+            let is_one = version.code.home() == home() && object.concrete() == TypeId::of::<T>();
+            // SAFETY: the object's type is `T` as this module knows it: `Concrete` has one implementation, which
+            // tells the truth.
+            is_one.then(|| visit(unsafe { &*std::ptr::from_ref(object).cast::<T>() }))
+        })
     }
 
     /// Visits the object with an async call, which holds its place across awaits and on whatever thread it is
@@ -209,13 +223,12 @@ where
 }
 
 // Each module has its own: a type of one name may have other code there.
-static VERSIONS: std::sync::RwLock<Vec<(std::any::TypeId, Arc<Version>)>> =
-    std::sync::RwLock::new(Vec::new());
+static VERSIONS: std::sync::RwLock<Vec<(TypeId, Arc<Version>)>> = std::sync::RwLock::new(Vec::new());
 
 /// The version of objects of this type that have no class.
 fn single_version<T: Object>() -> Arc<Version> {
-    let kind = std::any::TypeId::of::<T>();
-    let known = |all: &[(std::any::TypeId, Arc<Version>)]| {
+    let kind = TypeId::of::<T>();
+    let known = |all: &[(TypeId, Arc<Version>)]| {
         all.iter().find(|(k, _)| *k == kind).map(|(_, version)| Arc::clone(version))
     };
     if let Some(version) = known(&VERSIONS.read().unwrap_or_else(std::sync::PoisonError::into_inner)) {

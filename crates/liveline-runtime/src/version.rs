@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::any::TypeId;
+use std::sync::atomic::AtomicU8;
 
 use crate::entry::Target;
 use crate::error::{Refusal, SwapError};
@@ -14,6 +15,8 @@ use crate::transfer::{Format, Formats, Offer, Payload, guarded};
 pub(crate) trait Code: Send + Sync {
     /// The type, for people.
     fn name(&self) -> &'static str;
+    /// The module that the code is of ([`home`]).
+    fn home(&self) -> usize;
     fn gives(&self) -> &Offer;
     fn takes(&self) -> &Offer;
 
@@ -31,6 +34,13 @@ pub(crate) trait Code: Send + Sync {
     /// # Safety
     /// The target is of this code, and nobody uses it any more.
     unsafe fn discard(&self, target: Target);
+}
+
+/// The module that asks: each has its own copy of this static.
+#[inline(never)]
+pub(crate) fn home() -> usize {
+    static HOME: AtomicU8 = AtomicU8::new(0);
+    std::ptr::from_ref(&HOME).addr()
 }
 
 /// A version: its code, under a number that no other version of the program has.
@@ -90,6 +100,10 @@ fn outward<R>(work: impl FnOnce() -> R) -> R {
 impl<T: Object> Code for Typed<T> {
     fn name(&self) -> &'static str {
         std::any::type_name::<T>()
+    }
+
+    fn home(&self) -> usize {
+        home()
     }
 
     fn gives(&self) -> &Offer {
