@@ -28,6 +28,8 @@ pub enum Fate {
     BuildFile,
     /// No compiler read it: a script, configuration, documentation, test or data file.
     NotCarried,
+    /// The fix says that this binary file differs, and does not hold what is in it.
+    NotInFix,
 }
 
 /// An object that differs although what it was made from doesn't.
@@ -40,7 +42,13 @@ pub struct Difference {
     pub generated: Vec<PathBuf>,
 }
 
-pub(crate) fn touched(plan: &Plan, old: &Side, new: &Side, touched: &BTreeSet<PathBuf>) -> Vec<Touched> {
+pub(crate) fn touched(
+    plan: &Plan,
+    old: &Side,
+    new: &Side,
+    touched: &BTreeSet<PathBuf>,
+    absent: Vec<PathBuf>,
+) -> Vec<Touched> {
     let mut read = BTreeSet::new();
     for side in [old, new] {
         let files = side.compiles().filter_map(|compile| compile.depends.as_ref()).flatten();
@@ -51,7 +59,8 @@ pub(crate) fn touched(plan: &Plan, old: &Side, new: &Side, touched: &BTreeSet<Pa
         () if describes_build(path) => Fate::BuildFile,
         () => Fate::NotCarried,
     };
-    touched.iter().map(|path| Touched { path: path.clone(), fate: fate(path) }).collect()
+    let here = touched.iter().map(|path| Touched { path: path.clone(), fate: fate(path) });
+    here.chain(absent.into_iter().map(|path| Touched { path, fate: Fate::NotInFix })).collect()
 }
 
 pub(crate) fn unstable(plan: &Plan, old: &Side, new: &Side, touched: &BTreeSet<PathBuf>) -> Vec<Difference> {

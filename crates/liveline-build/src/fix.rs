@@ -17,6 +17,32 @@ pub enum Change {
     Tree(PathBuf),
 }
 
+impl Change {
+    /// Binary files that differ, by a fix that does not hold their contents. Errors: the change cannot be read, or
+    /// nothing of it can be carried.
+    pub(crate) fn check(&self) -> Result<Vec<PathBuf>, BuildError> {
+        let fixes = match self {
+            Change::Fixes(fixes) => fixes,
+            Change::Tree(tree) => {
+                let failed = |source| BuildError::Read { path: tree.clone(), source };
+                return fs::read_dir(tree).map(|_| Vec::new()).map_err(failed);
+            }
+        };
+        let (mut absent, mut more) = (Vec::new(), false);
+        for fix in fixes {
+            let text = read(fix)?;
+            let text = String::from_utf8_lossy(&text);
+            if let Some(path) = encoded(&text) {
+                return Err(BuildError::BinaryFix { fix: fix.clone(), path });
+            }
+            let named: Vec<PathBuf> = text.lines().filter_map(only_said_to_differ).collect();
+            more |= named.is_empty() || text.lines().any(changes_something);
+            absent.extend(named);
+        }
+        if more { Ok(absent) } else { Err(BuildError::OnlyBinary { files: absent }) }
+    }
+}
+
 /// Makes `copy`, which holds `old` sources and perhaps products, the new side. The files that differ.
 pub(crate) fn apply(
     change: &Change,
@@ -87,6 +113,31 @@ fn is_derived(path: &Path) -> bool {
     path.extension().is_some_and(|end| ["o", "a", "lo", "la", "so", "d"].iter().any(|own| end == *own))
 }
 
+/// The file of a line in the place of a binary file's contents.
+fn only_said_to_differ(line: &str) -> Option<PathBuf> {
+    let (old, new) = line.strip_prefix("Binary files ")?.strip_suffix(" differ")?.split_once(" and ")?;
+    let name = if new == "/dev/null" { old } else { new };
+    Some(name.strip_prefix("a/").or_else(|| name.strip_prefix("b/")).unwrap_or(name).into())
+}
+
+fn changes_something(line: &str) -> bool {
+    ["@@ ", "*** ", "rename from ", "copy from ", "old mode "].iter().any(|start| line.starts_with(start))
+}
+
+/// The first file whose binary contents git put into a patch.
+fn encoded(text: &str) -> Option<PathBuf> {
+    let mut name = None;
+    for line in text.lines() {
+        if let Some(names) = line.strip_prefix("diff --git ") {
+            name = names.rsplit_once(" b/").map(|(_, name)| name);
+        }
+        if line == "GIT binary patch" {
+            return Some(name.unwrap_or("a file").into());
+        }
+    }
+    None
+}
+
 /// The files a patch names that are there now or were.
 fn fixes_touch(fixes: &[PathBuf], copy: &Path) -> Result<BTreeSet<PathBuf>, BuildError> {
     let mut out = BTreeSet::new();
@@ -113,7 +164,12 @@ fn fixes_touch(fixes: &[PathBuf], copy: &Path) -> Result<BTreeSet<PathBuf>, Buil
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::Read { path: path.into(), source })
+    let failed = |source| BuildError::Read { path: path.into(), source };
+    // It is read more than once, and a fifo is not there the second time.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(BuildError::FixIsNoFile { fix: path.into() });
+    }
+    fs::read(path).map_err(failed)
 }
 
 /// Applies one patch with as many leading folders stripped as fits, wholly or not at all.
@@ -147,4 +203,47 @@ fn patch(fix: &Path, tree: &Path) -> Result<(), BuildError> {
         }
     }
     Err(BuildError::Fix { fix, said: said.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(fix: &str) -> Result<Vec<PathBuf>, BuildError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("fix.patch");
+        fs::write(&file, fix).expect("write");
+        Change::Fixes(vec![file]).check()
+    }
+
+    const TEXT: &str = "--- a/x.c\n+++ b/x.c\n@@ -1 +1 @@\n-int a;\n+int b;\n";
+
+    #[test]
+    fn a_binary_file_that_is_only_named_is_told() {
+        let named = "diff --git a/logo.png b/logo.png\nindex 1..2 100644\n\
+                     Binary files a/logo.png and b/logo.png differ\n";
+        assert_eq!(check(&format!("{named}{TEXT}")).expect("the rest"), [PathBuf::from("logo.png")]);
+        assert_eq!(check(TEXT).expect("all of it"), Vec::<PathBuf>::new());
+        assert!(
+            matches!(check(named), Err(BuildError::OnlyBinary { files }) if files == [Path::new("logo.png")])
+        );
+        let gone = "Binary files a/old.bin and /dev/null differ\n";
+        assert!(
+            matches!(check(gone), Err(BuildError::OnlyBinary { files }) if files == [Path::new("old.bin")])
+        );
+        // A line of a source that says so is none of the patch's.
+        assert_eq!(
+            check(&TEXT.replace("int b;", "Binary files a and b differ")).expect("text"),
+            Vec::<PathBuf>::new()
+        );
+    }
+
+    #[test]
+    fn binary_contents_are_refused_before_patch_stumbles_over_them() {
+        let held = "diff --git a/logo b/logo\nindex 1..2 100644\nGIT binary patch\nliteral 5\nMcmZQzOiW\n";
+        let Err(BuildError::BinaryFix { path, .. }) = check(&format!("{TEXT}{held}")) else {
+            panic!("not refused");
+        };
+        assert_eq!(path, Path::new("logo"));
+    }
 }

@@ -164,6 +164,26 @@ pub enum BuildError {
         /// What `patch` said.
         said: String,
     },
+    /// What is named as a fix is no file.
+    #[error("{fix} is no regular file")]
+    FixIsNoFile {
+        /// Which.
+        fix: PathBuf,
+    },
+    /// A fix names binary files and nothing else.
+    #[error("the fix only says that binary files differ, and does not hold what is in them: {}", list(.files))]
+    OnlyBinary {
+        /// Which.
+        files: Vec<PathBuf>,
+    },
+    /// A fix holds a binary file as git encodes it.
+    #[error("{fix} holds the binary file {path}, which patch cannot apply")]
+    BinaryFix {
+        /// Which fix.
+        fix: PathBuf,
+        /// Which file.
+        path: PathBuf,
+    },
     /// The two sides have the same sources.
     #[error("the change touches nothing: both sides have the same sources")]
     SameTrees,
@@ -270,11 +290,17 @@ pub enum BuildError {
     Diff(#[from] DiffError),
 }
 
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Builds both sides and compares them. Nothing is written to the user's tree, nor to the system.
 pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
     if request.command.is_empty() {
         return Err(BuildError::NoCommand);
     }
+    // Before minutes of building.
+    let not_in_fix = request.change.check()?;
     let canonical =
         |path: &Path| path.canonicalize().map_err(|source| BuildError::Read { path: path.into(), source });
     let mut source = canonical(&request.source)?;
@@ -349,7 +375,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
     }
     Ok(Made {
         report,
-        touched: explain::touched(&plan, &old, &new, &touched),
+        touched: explain::touched(&plan, &old, &new, &touched, not_in_fix),
         unstable: explain::unstable(&plan, &old, &new, &touched),
         other_compilers,
         compiled_old: (!old.cached).then(|| old.compiles().count()),

@@ -431,11 +431,23 @@ impl Ran {
         ToolError::Failed {
             command: self.command.clone(),
             status: self.status.clone(),
-            words: format!("{}{}", self.err, self.out).trim().to_string(),
+            words: self.error().unwrap_or_else(|| format!("{}{}", self.err, self.out).trim().to_string()),
         }
     }
 
+    /// What it says of a failure, in the place of a result.
+    fn error(&self) -> Option<String> {
+        let value: Value = serde_json::from_str(&self.out).ok()?;
+        let text = |name: &str| value.get("error")?.get(name)?.as_str();
+        let hint = text("hint").map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        Some(format!("{}{hint}", text("message")?))
+    }
+
+    /// Its result.
     fn json(&self) -> Result<Value, ToolError> {
+        if self.error().is_some() {
+            return Err(self.failed());
+        }
         serde_json::from_str(&self.out).map_err(|e| self.unexpected(&e.to_string()))
     }
 

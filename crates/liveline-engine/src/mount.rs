@@ -51,9 +51,9 @@ impl From<CallError> for MountError {
 
 fn problem(error: CallError) -> Problem {
     match error {
-        CallError::Seccomp { .. } | CallError::SeccompUnreadable { .. } => {
-            Problem::Refused(error.to_string())
-        }
+        CallError::Seccomp { .. }
+        | CallError::SeccompUnreadable { .. }
+        | CallError::SeccompUnjudged { .. } => Problem::Refused(error.to_string()),
         _ => Problem::Failed(error.to_string()),
     }
 }

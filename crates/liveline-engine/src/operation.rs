@@ -66,27 +66,9 @@ pub(crate) fn operate(
     // Whatever happens in there, when that thread ends the kernel lets go of all it held.
     let result = liveline_process::on_own_thread(|| {
         let process = Process::open(pid).map_err(open_problem)?;
-        let _lock = process.lock().map_err(|error| match error {
-            LockError::Held { .. } => Problem::Refused(error.to_string()),
-            LockError::Failed(_) => Problem::Failed(error.to_string()),
-        })?;
-        let mappings = process.mappings().map_err(|error| Problem::Failed(error.to_string()))?;
-        let registry = Registry::read(&process, &mappings);
-        if let Some(at) = registry.unknown.first() {
-            return Err(Problem::Refused(format!(
-                "the registry record at {at:#x} cannot be read: damaged, or written by another version of liveline"
-            )));
-        }
-        let mut operation =
-            Operation { process: &process, mappings, registry, outcome: outcome.clone(), options, begun };
-        let result = work(&mut operation);
-        outcome = operation.outcome;
-        if !process.is_alive() {
-            crate::mount::sweep();
-        }
-        result.map_err(|problem| match problem {
-            Problem::Failed(_) if !process.is_alive() => Problem::Failed("the process has ended".into()),
-            problem => problem,
+        locked(&process, &mut outcome, options, begun, work).map_err(|problem| {
+            // Whatever could not be read then: that is why.
+            if process.is_alive() { problem } else { Problem::Failed("the process has ended".into()) }
         })
     });
     if let Err(problem) = result {
@@ -95,6 +77,34 @@ pub(crate) fn operate(
     }
     outcome.apply_ms = begun.elapsed().as_secs_f64() * 1e3;
     outcome
+}
+
+/// The work, with the process's lock held.
+fn locked(
+    process: &Process,
+    outcome: &mut Outcome,
+    options: Options,
+    begun: Instant,
+    work: impl FnOnce(&mut Operation<'_>) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let _lock = process.lock().map_err(|error| match error {
+        LockError::Held { .. } => Problem::Refused(error.to_string()),
+        LockError::Failed(_) => Problem::Failed(error.to_string()),
+    })?;
+    let mappings = process.mappings().map_err(|error| Problem::Failed(error.to_string()))?;
+    let registry = Registry::read(process, &mappings);
+    if let Some(at) = registry.unknown.first() {
+        return Err(Problem::Refused(format!(
+            "the registry record at {at:#x} cannot be read: damaged, or written by another version of liveline"
+        )));
+    }
+    let mut operation = Operation { process, mappings, registry, outcome: outcome.clone(), options, begun };
+    let result = work(&mut operation);
+    *outcome = operation.outcome;
+    if !process.is_alive() {
+        crate::mount::sweep();
+    }
+    result
 }
 
 impl Operation<'_> {

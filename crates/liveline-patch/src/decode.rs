@@ -244,15 +244,20 @@ fn check_symbol(patch: &Patch, symbol: &Symbol) -> Result<(), String> {
     }
 }
 
-fn check_meta(meta: &Meta) -> Result<(), String> {
-    for (what, text) in [("name", &meta.name), ("version", &meta.version)] {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~:-".contains(&byte);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(good) || text.starts_with(['.', '-']) {
-            return Err(format!(
-                "{what} must be 1 to 64 of A-Z a-z 0-9 . _ + ~ : - and start with a letter or digit"
-            ));
-        }
+/// Whether `text` can be the name or version of a patch. Errors: the rule, said of `what`.
+pub fn check_word(what: &str, text: &str) -> Result<(), String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._+~:-".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(good) || text.starts_with(['.', '-']) {
+        return Err(format!(
+            "{what} must be 1 to 64 of A-Z a-z 0-9 . _ + ~ : - and start with a letter or digit"
+        ));
     }
+    Ok(())
+}
+
+fn check_meta(meta: &Meta) -> Result<(), String> {
+    check_word("name", &meta.name)?;
+    check_word("version", &meta.version)?;
     let target = &meta.target;
     if target.low >= target.high || !target.low.is_multiple_of(4096) || target.high > 1 << 47 {
         return Err("target address range".into());

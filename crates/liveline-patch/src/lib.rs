@@ -19,7 +19,7 @@ mod encode;
 pub mod fuzzing;
 mod model;
 
-pub use decode::DecodeError;
+pub use decode::{DecodeError, check_word};
 pub use encode::EncodeError;
 pub use model::*;
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use liveline_patch::Requirement;
 
+use crate::failure::Failure;
+
 /// Live-line maintenance for software: repairs a running program in place, while it serves, and takes the
 /// change back.
 ///
@@ -197,24 +199,33 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Tells pids from the command's own word, which may also stand behind them: `apply --pid 1 2 fix.llp`.
-    /// Ends the program with a usage error where that does not work out.
-    pub(crate) fn with_word(&self, word: Option<&str>, what: &str) -> (Vec<i32>, String) {
+    /// Errors: that does not work out for `command`.
+    pub(crate) fn with_word(
+        &self,
+        word: Option<&str>,
+        what: &str,
+        command: &str,
+    ) -> Result<(Vec<i32>, String), Failure> {
         let (pids, mut words): (Vec<&String>, Vec<&String>) =
             self.pid.iter().partition(|value| value.parse::<i32>().is_ok());
         let own = word.or_else(|| words.pop().map(String::as_str));
         let wrong = match (own, words.first()) {
             (Some(own), None) => {
-                return (pids.iter().filter_map(|pid| pid.parse().ok()).collect(), own.to_owned());
+                return Ok((pids.iter().filter_map(|pid| pid.parse().ok()).collect(), own.to_owned()));
             }
             (None, _) => format!("{what} is missing"),
             (_, Some(word)) => format!("'{word}' is no process id"),
         };
-        Liveline::command().error(clap::error::ErrorKind::ValueValidation, wrong).exit()
+        let mut line = Liveline::command();
+        // Only then do its commands know the name that stands before theirs.
+        line.build();
+        let line = line.find_subcommand_mut(command).expect("a command of this program");
+        Err(Failure::usage(line.error(clap::error::ErrorKind::ValueValidation, wrong)))
     }
 
     /// The pids, for a command without a word of its own.
-    pub(crate) fn pids(&self) -> Vec<i32> {
-        self.with_word(Some(""), "").0
+    pub(crate) fn pids(&self, command: &str) -> Result<Vec<i32>, Failure> {
+        self.with_word(Some(""), "", command).map(|(pids, _)| pids)
     }
 }
 

@@ -13,16 +13,41 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Command, Liveline};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 fn main() -> ExitCode {
     // Under the name of a compiler, in a build that is recorded, it is one.
     if let Some(code) = liveline_build::run_as_tool() {
         return code;
     }
-    // clap ends the program itself on `--help` (0) and on a wrong command line (2).
-    let line = Liveline::parse();
-    let result = match line.command {
+    let as_json = failure::wants_json(std::env::args_os());
+    let result = match Liveline::try_parse() {
+        Ok(line) => run(line.command),
+        Err(error) if error.use_stderr() => Err(Failure::usage(error)),
+        // Help and the version are no errors.
+        Err(error) => error.exit(),
+    };
+    let counted = liveline_process::kill_point::report();
+    let result = result.and_then(|code| match counted {
+        Ok(()) => print::finish().map(|()| code).map_err(|failure| failure.hint(after(code))),
+        Err(error) => Err(Failure::failed(format!("LIVELINE_TEST_COUNT: {error}"))),
+    });
+    match result {
+        Ok(code) => ExitCode::from(code as u8),
+        Err(failure) => {
+            failure.tell(as_json);
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+/// What a person needs to know who could not be told.
+fn after(code: Code) -> String {
+    format!("the command itself came to its end, with exit code {}", code as u8)
+}
+
+fn run(command: Command) -> failure::Result {
+    match command {
         Command::Build(args) => commands::build::run(&args),
         Command::Diff(args) => commands::diff::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
@@ -34,20 +59,5 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man { directory } => commands::pages::man(&directory),
-    };
-    let counted = liveline_process::kill_point::report();
-    let result = result.and_then(|code| match counted {
-        Ok(()) => Ok(code),
-        Err(error) => Err(Failure::failed(format!("LIVELINE_TEST_COUNT: {error}"))),
-    });
-    match result {
-        Ok(code) => ExitCode::from(code as u8),
-        Err(failure) => {
-            eprintln!("error: {}", liveline_elf::demangle::text(&failure.to_string()));
-            if let Some(hint) = &failure.hint {
-                eprintln!("hint: {hint}");
-            }
-            ExitCode::from(failure.code as u8)
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! How things are printed.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use liveline_elf::demangle;
@@ -15,7 +16,33 @@ pub(crate) const NOBODY: &str = "nothing to do: no process that you may look at 
 
 /// Prints a line, with symbols as the source has them; a reader that has gone away is no error of ours.
 pub(crate) fn line(text: &str) {
-    drop(writeln!(std::io::stdout(), "{}", demangle::text(text)));
+    out(format!("{}\n", demangle::text(text)).as_bytes());
+}
+
+/// The first error of standard output.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints bytes. A reader that has gone away is no error of ours; any other is kept for [`finish`].
+pub(crate) fn out(bytes: &[u8]) {
+    keep(std::io::stdout().write_all(bytes));
+}
+
+fn keep(result: std::io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // The first one is the cause.
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// Errors: something that was printed did not arrive.
+pub(crate) fn finish() -> Result<(), Failure> {
+    keep(std::io::stdout().flush());
+    match LOST.get() {
+        None => Ok(()),
+        Some(error) => Err(Failure::failed(format!("cannot write to standard output: {error}"))),
+    }
 }
 
 /// Verdicts as JSON: with the symbol, and the name that the source has for it.
@@ -31,7 +58,7 @@ pub(crate) fn verdicts(verdicts: &[Verdict]) -> Result<Value, Failure> {
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
-    drop(writeln!(std::io::stdout(), "{text}"));
+    out(format!("{text}\n").as_bytes());
     Ok(())
 }
 

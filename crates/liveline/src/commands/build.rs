@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use liveline_build::{BuildError, Change, Difference, Fate, Kept, Made, Progress, Request, Touched};
 use serde_json::json;
 
-use super::{debian, diff};
+use super::{debian, diff, patch_file};
 use crate::args::BuildArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
@@ -17,6 +17,9 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         return debian::run(args, words);
     }
     let output = args.output.clone().unwrap_or_else(|| default_output(args));
+    let name = patch_file::name(args.patch.name.as_deref(), &output)?;
+    patch_file::check_version(&args.patch.version)?;
+    patch_file::check_place(&output)?;
     let source = args.old.clone().or_else(|| args.source.clone()).unwrap_or_else(|| ".".into());
     let change = match &args.new {
         Some(tree) => Change::Tree(tree.clone()),
@@ -37,7 +40,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         debug: args.patch.debug.clone(),
         product: args.product.clone(),
         cache: cache("build")?,
-        name: args.patch.name.clone().unwrap_or_else(|| diff::default_name(&output)),
+        name,
         version: args.patch.version.clone(),
         requires: args.patch.requires.clone(),
         assume: args.patch.assume.clone(),
@@ -49,8 +52,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
     let made = match made {
         Ok(made) => made,
         Err(BuildError::SameTrees) => {
-            print::line("nothing to do: both sides have the same sources");
-            return Ok(Code::Nothing);
+            return nothing(args.json, "nothing to do: both sides have the same sources");
         }
         Err(error) => return Err(explain(error, &request)),
     };
@@ -66,6 +68,16 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         "cache_left_out": made.cache_left_out.as_ref().map(|cache| cache.to_string_lossy()),
     });
     diff::deliver(&made.report, &output, args.json, (&request.name, &request.version), more, || show(&made))
+}
+
+/// The end of a build that was not needed.
+pub(super) fn nothing(as_json: bool, why: &str) -> Result {
+    if as_json {
+        print::json(&json!({ "patch": null, "refused": false, "notes": [why] }))?;
+    } else {
+        print::line(why);
+    }
+    Ok(Code::Nothing)
 }
 
 /// A folder of the cache: of `$LIVELINE_CACHE`, `$XDG_CACHE_HOME/liveline` or `~/.cache/liveline`.
@@ -147,6 +159,10 @@ fn fate(touched: &Touched) -> Option<&'static str> {
         Fate::NotCarried => Some(
             "is part of the fix and no compiled source: a live patch does not carry it; install it yourself",
         ),
+        Fate::NotInFix => Some(
+            "is a binary file that differs, and the fix does not hold what is in it: it is not carried; give both trees \
+             with --old and --new if the program is built of it",
+        ),
     }
 }
 
@@ -183,6 +199,10 @@ fn explain(error: BuildError, request: &Request) -> Failure {
         BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
         BuildError::OtherProgram { .. } => refused("--running is the program as it runs, --product which product of the build it is"),
         BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),
+        BuildError::OnlyBinary { .. } | BuildError::BinaryFix { .. } => {
+            refused("give the sources with and without the fix instead: --old DIR --new DIR")
+        }
+        BuildError::FixIsNoFile { .. } => Failure::new(Code::Usage, words),
         BuildError::Read { ref path, .. } if *path == request.running => {
             Failure::failed(words).hint("--running names the program's file")
         }

@@ -2,27 +2,29 @@
 
 use std::path::Path;
 
-use liveline_engine::{Options, Outcome, State};
+use liveline_engine::{Blocker, Options, Outcome, State};
 
 use crate::args::{ApplyArgs, RecoverArgs, RevertArgs};
-use crate::commands::module;
+use crate::commands::{module, patch_file};
 use crate::failure::{Code, Result};
 use crate::{print, select};
 
 pub(crate) fn apply(args: &ApplyArgs) -> Result {
-    let (pids, file) = args.selection.with_word(args.file.as_deref(), "the patch file");
-    if let Some(bytes) = module::read(Path::new(&file))? {
+    let (pids, file) = args.selection.with_word(args.file.as_deref(), "the patch file", "apply")?;
+    let file = Path::new(&file);
+    let bytes = patch_file::contents(file)?;
+    if module::is_one(file, &bytes)? {
         let pids = select::processes(&pids, args.selection.exe.as_deref())?;
         return module::apply(&pids, args, &bytes);
     }
-    let (bytes, patch) = super::read_patch(Path::new(&file))?;
+    let patch = patch_file::decode(file, &bytes)?;
     let pids = select::processes(&pids, args.selection.exe.as_deref())?;
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
     each(&pids, args.json, |pid| liveline_engine::apply(pid, &patch, &bytes, options))
 }
 
 pub(crate) fn revert(args: &RevertArgs) -> Result {
-    let (pids, name) = args.selection.with_word(args.name.as_deref(), "the name of the patch");
+    let (pids, name) = args.selection.with_word(args.name.as_deref(), "the name of the patch", "revert")?;
     let pids = select::processes(&pids, args.selection.exe.as_deref())?;
     if pids.iter().any(|pid| module::has(*pid, &name)) {
         return module::revert(&pids, args, &name);
@@ -32,7 +34,7 @@ pub(crate) fn revert(args: &RevertArgs) -> Result {
 }
 
 pub(crate) fn recover(args: &RecoverArgs) -> Result {
-    let pids = select::processes(&args.selection.pids(), args.selection.exe.as_deref())?;
+    let pids = select::processes(&args.selection.pids("recover")?, args.selection.exe.as_deref())?;
     // That there is nothing left to recover is what was asked for.
     match each(&pids, args.json, |pid| liveline_engine::recover(pid, Options::default()))? {
         Code::Nothing => Ok(Code::Done),
@@ -103,13 +105,62 @@ fn show(outcome: &Outcome) {
     if let Some(reason) = &outcome.reason {
         print::line(&format!("  {reason}"));
     }
-    for blocker in &outcome.blockers {
-        print::line(&format!("  thread {} ({}): {}", blocker.tid, blocker.thread, blocker.function));
+    for alike in grouped(&outcome.blockers) {
+        let blocker = alike[0];
+        print::line(&format!("  {}: {}", threads(&alike), blocker.function));
         for (number, frame) in blocker.backtrace.iter().enumerate() {
             print::line(&format!("    #{number} {frame}"));
         }
     }
     if outcome.state == State::Timeout {
         print::line("  try again with a longer --timeout, or when these threads are elsewhere");
+    }
+}
+
+/// Threads that stand at the same place, in the order of the first of each.
+fn grouped(blockers: &[Blocker]) -> Vec<Vec<&Blocker>> {
+    let mut groups: Vec<Vec<&Blocker>> = Vec::new();
+    for blocker in blockers {
+        let place = (&blocker.function, &blocker.backtrace);
+        match groups.iter_mut().find(|group| (&group[0].function, &group[0].backtrace) == place) {
+            Some(group) => group.push(blocker),
+            None => groups.push(vec![blocker]),
+        }
+    }
+    groups
+}
+
+/// How many threads are named one by one.
+const THREADS_NAMED: usize = 4;
+
+fn threads(alike: &[&Blocker]) -> String {
+    let name = |blocker: &&Blocker| format!("{} ({})", blocker.tid, blocker.thread);
+    match alike {
+        [one] => format!("thread {}", name(one)),
+        all => {
+            let named: Vec<String> = all.iter().take(THREADS_NAMED).map(name).collect();
+            let more = if all.len() > THREADS_NAMED { ", …" } else { "" };
+            format!("{} threads, {}{more}", all.len(), named.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_at_one_place_are_told_once() {
+        let blocker = |tid, thread: &str, frame: &str| Blocker {
+            tid,
+            thread: thread.into(),
+            function: "work".into(),
+            backtrace: vec![frame.into()],
+        };
+        let mut all: Vec<Blocker> = (1..=60).map(|tid| blocker(tid, "pool", "work+0x5")).collect();
+        all.insert(30, blocker(99, "main", "work+0x9"));
+        let groups = grouped(&all);
+        let told: Vec<String> = groups.iter().map(|group| threads(group)).collect();
+        assert_eq!(told, ["60 threads, 1 (pool), 2 (pool), 3 (pool), 4 (pool), …", "thread 99 (main)"]);
     }
 }

@@ -1,6 +1,5 @@
 //! `diff`: a patch from two builds.
 
-use std::io::Write;
 use std::path::Path;
 
 use liveline_diff::{Report, Request};
@@ -8,15 +7,15 @@ use liveline_elf::demangle;
 use liveline_patch::{Verdict, VerdictKind};
 use serde_json::json;
 
+use super::patch_file;
 use crate::args::DiffArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &DiffArgs) -> Result {
-    let name = match &args.patch.name {
-        Some(name) => name.clone(),
-        None => default_name(&args.output),
-    };
+    let name = patch_file::name(args.patch.name.as_deref(), &args.output)?;
+    patch_file::check_version(&args.patch.version)?;
+    patch_file::check_place(&args.output)?;
     let request = Request {
         old: args.old.clone(),
         new: args.new.clone(),
@@ -70,7 +69,7 @@ pub(crate) fn write_patch(
     let patch = if report.refused { None } else { report.patch.as_ref() };
     if let Some(patch) = patch {
         let bytes = patch.encode().map_err(|error| Failure::failed(error.to_string()))?;
-        write(output, &bytes)?;
+        patch_file::write(output, &bytes)?;
     }
     let value = json!({
         "patch": patch.map(|_| output.display().to_string()),
@@ -89,26 +88,6 @@ pub(crate) fn write_patch(
         Some(_) => Code::Done,
     };
     Ok(Delivered { code, value })
-}
-
-pub(crate) fn default_name(output: &Path) -> String {
-    output.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
-}
-
-/// Writes the whole file or nothing: a patch that is half there must not be found by anyone.
-fn write(path: &Path, bytes: &[u8]) -> std::result::Result<(), Failure> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| Failure::file(path, error))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(|error| Failure::file(path, error))?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(readable).map_err(|error| Failure::file(path, error))?;
-    file.persist(path).map_err(|error| Failure::file(path, error.error))?;
-    Ok(())
 }
 
 /// How many functions with other line numbers only are named one by one.

@@ -4,12 +4,14 @@ use liveline_elf::demangle;
 use liveline_patch::{Patch, Place, SectionKind};
 use serde_json::json;
 
+use super::patch_file;
 use crate::args::InspectArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &InspectArgs) -> Result {
-    let (bytes, patch) = super::read_patch(&args.file)?;
+    let bytes = patch_file::contents(&args.file)?;
+    let patch = patch_file::decode(&args.file, &bytes)?;
     if args.json {
         let sections: Vec<_> = patch
             .sections

@@ -1,7 +1,5 @@
 //! Modules: shared libraries that a program with `liveline-runtime` takes in by itself.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,19 +16,14 @@ const ET_DYN: u16 = 3;
 /// How long a program may take to answer, beyond what it is given to wait.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// The module in a file; none if the file is something else than a shared library.
-pub(crate) fn read(path: &Path) -> std::result::Result<Option<Vec<u8>>, Failure> {
-    let mut file = File::open(path).map_err(|error| Failure::file(path, error))?;
-    let mut bytes = Vec::new();
-    let mut take = |count: u64, bytes: &mut Vec<u8>| file.by_ref().take(count).read_to_end(bytes);
+/// Whether a file is a module. Errors: it is another shared library.
+pub(crate) fn is_one(path: &Path, bytes: &[u8]) -> std::result::Result<bool, Failure> {
     // A patch is a relocatable object, a module a shared library.
-    take(18, &mut bytes).map_err(|error| Failure::file(path, error))?;
-    if !bytes.starts_with(b"\x7fELF") || bytes.get(16..) != Some(&ET_DYN.to_le_bytes()) {
-        return Ok(None);
+    if !bytes.starts_with(b"\x7fELF") || bytes.get(16..18) != Some(&ET_DYN.to_le_bytes()) {
+        return Ok(false);
     }
-    take(u64::MAX, &mut bytes).map_err(|error| Failure::file(path, error))?;
-    match image::description(&bytes) {
-        Some(_) => Ok(Some(bytes)),
+    match image::description(bytes) {
+        Some(_) => Ok(true),
         None => Err(Failure::new(Code::Refused, format!("{}: neither a patch nor a module", path.display())).hint(
             "a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
         )),
@@ -68,7 +61,7 @@ pub(crate) fn status(pid: i32) -> Option<std::result::Result<Status, Failure>> {
 }
 
 pub(crate) fn log(args: &LogArgs) -> Result {
-    let pids = select::processes(&args.selection.pids(), args.selection.exe.as_deref())?;
+    let pids = select::processes(&args.selection.pids("log")?, args.selection.exe.as_deref())?;
     let mut all = Vec::new();
     for pid in &pids {
         let entries = match control::ask(*pid, Command::Log, &[], ANSWER)? {

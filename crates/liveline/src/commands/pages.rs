@@ -6,9 +6,12 @@ use clap::CommandFactory;
 
 use crate::args::Liveline;
 use crate::failure::{Code, Failure, Result};
+use crate::print;
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> Result {
-    clap_complete::generate(shell, &mut Liveline::command(), "liveline", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Liveline::command(), "liveline", &mut script);
+    print::out(&script);
     Ok(Code::Done)
 }
 

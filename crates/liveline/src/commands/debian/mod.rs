@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use liveline_build::debian::{self, Archive, DebianError, Patched, Request};
 use serde_json::json;
 
-use super::{build, diff};
+use super::{build, diff, patch_file};
 use crate::args::BuildArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
@@ -17,9 +17,12 @@ pub(super) fn run(args: &BuildArgs, words: &[String]) -> Result {
         return Err(Failure::failed("--debian takes a source package and two versions"));
     };
     if old == new {
-        print::line("nothing to do: both versions are the same");
-        return Ok(Code::Nothing);
+        return build::nothing(args.json, "nothing to do: both versions are the same");
     }
+    if let Some(name) = &args.patch.name {
+        patch_file::check_name(name)?;
+    }
+    patch_file::check_version(&args.patch.version)?;
     let request = Request {
         source: source.clone(),
         old: old.clone(),
@@ -104,9 +107,17 @@ impl Place {
     fn of(output: Option<&Path>) -> std::result::Result<Place, Failure> {
         let Some(output) = output else { return Ok(Place::Folder(PathBuf::new())) };
         if output.extension().is_some_and(|end| end == "llp") && !output.is_dir() {
+            patch_file::check_place(output)?;
             return Ok(Place::File(output.into()));
         }
+        if output.exists() && !output.is_dir() {
+            return Err(Failure::new(
+                Code::Usage,
+                format!("{} is no folder, and no FILE.llp", output.display()),
+            ));
+        }
         std::fs::create_dir_all(output).map_err(|error| Failure::file(output, error))?;
+        patch_file::check_folder(output, output)?;
         Ok(Place::Folder(output.into()))
     }
 
