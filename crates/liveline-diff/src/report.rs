@@ -238,7 +238,9 @@ impl<'d> Work<'d> {
     /// Tells of named constants of which the process then has two.
     fn note_constants(&mut self, constants: &[(usize, usize)]) {
         let named = |key: &(usize, usize)| {
-            let piece = self.world.piece(*key).filter(|piece| piece.is_named())?;
+            // Objects of a class keep the table that they were made with, as they should.
+            let own = |piece: &&crate::unit::Piece| piece.is_named() && !piece.label().starts_with("_ZT");
+            let piece = self.world.piece(*key).filter(own)?;
             let running = self.world.pairs[key.0].comparison.old_of.get(key.1).copied().flatten();
             running.is_some().then(|| piece.label().to_owned())
         };
