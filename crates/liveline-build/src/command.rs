@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Task {
     /// Preprocess, ask a question, write assembly: nothing to be recorded.
     Other,
+    /// Sources to assembly, from which objects are made later.
+    Assembly,
     /// Sources to objects.
     Compile,
     /// Anything that ends in a link.
@@ -69,11 +71,14 @@ impl Command {
     /// What is to be done.
     pub(crate) fn task(&self) -> Task {
         let questions =
-            ["-E", "-S", "-M", "-MM", "-fsyntax-only", "--version", "-dumpversion", "-dumpmachine", "-###"];
+            ["-E", "-M", "-MM", "-fsyntax-only", "--version", "-dumpversion", "-dumpmachine", "-###"];
         if questions.iter().any(|word| self.has(word))
             || ["-print-", "--print-", "--help", "-dumpfullversion"].iter().any(|start| self.begins(start))
         {
             return Task::Other;
+        }
+        if self.has("-S") {
+            return Task::Assembly;
         }
         if self.has("-c") {
             return Task::Compile;
@@ -120,6 +125,37 @@ impl Command {
             [source] => Some(Path::new(source.file_name()?).with_extension("o")),
             _ => None,
         }
+    }
+
+    /// What each source becomes, where that is more or other than [`Self::object`].
+    pub(crate) fn outputs(&self) -> Vec<PathBuf> {
+        match (self.value("-o"), self.task()) {
+            (Some(output), _) => vec![output.into()],
+            (None, Task::Link) => vec!["a.out".into()],
+            (None, task) => {
+                let end = if task == Task::Assembly { "s" } else { "o" };
+                let named = |source: &&Path| Some(Path::new(source.file_name()?).with_extension(end));
+                self.sources().iter().filter_map(named).collect()
+            }
+        }
+    }
+
+    /// The words that have the driver tell what it reads, and do nothing.
+    pub(crate) fn asking(&self) -> Vec<&OsStr> {
+        let mut out = Vec::new();
+        let mut words = self.words.iter();
+        while let Some(word) = words.next() {
+            match word.as_bytes() {
+                b"-o" | b"-MF" | b"-MT" | b"-MQ" => {
+                    words.next();
+                }
+                b"-c" | b"-S" | b"-MD" | b"-MMD" | b"-MP" => {}
+                bytes if bytes.starts_with(b"-Wp,-M") || bytes.starts_with(b"-save-temps") => {}
+                _ => out.push(word.as_os_str()),
+            }
+        }
+        out.push(OsStr::new("-M"));
+        out
     }
 
     /// Where the compiler writes what it read, if it was told to.
@@ -242,6 +278,7 @@ mod tests {
     fn tasks() {
         assert_eq!(command("-c a.c -o a.o").task(), Task::Compile);
         assert_eq!(command("a.o -o a -lm").task(), Task::Link);
+        assert_eq!(command("-S a.c").task(), Task::Assembly);
         assert_eq!(command("-E a.c").task(), Task::Other);
         assert_eq!(command("--version").task(), Task::Other);
         assert_eq!(command("-MM a.c").task(), Task::Other);
@@ -258,6 +295,14 @@ mod tests {
         assert_eq!(command("-c -Wp,-MMD,.a.d a.c").dependency_file(), Some(".a.d".into()));
         assert_eq!(command("-c a.c").dependency_file(), None);
         assert_eq!(command("-B /x -B/y a.o").prefixes(), ["/x", "/y"]);
+    }
+
+    #[test]
+    fn several_sources() {
+        assert_eq!(command("-c x/a.c b.c").outputs(), [Path::new("a.o"), Path::new("b.o")]);
+        assert_eq!(command("-S x/a.c").outputs(), [Path::new("a.s")]);
+        assert_eq!(command("a.c b.c").outputs(), [Path::new("a.out")]);
+        assert_eq!(command("-o p a.c -MMD -MF d -O2").asking(), ["a.c", "-O2", "-M"]);
     }
 
     #[test]

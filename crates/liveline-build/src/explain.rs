@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::record::Compile;
 use crate::side::{Plan, Side, describes_build};
+use crate::unseen::{self, Unseen};
 
 /// A file that the change touches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,18 +45,15 @@ pub struct Difference {
 
 pub(crate) fn touched(
     plan: &Plan,
-    old: &Side,
-    new: &Side,
+    (old, new): (&Side, &Side),
+    unseen: &[Unseen],
     touched: &BTreeSet<PathBuf>,
     absent: Vec<PathBuf>,
 ) -> Vec<Touched> {
-    let mut read = BTreeSet::new();
-    for side in [old, new] {
-        let files = side.compiles().filter_map(|compile| compile.depends.as_ref()).flatten();
-        read.extend(files.filter_map(|file| plan.relative(file, &side.tree)));
-    }
+    let mut read = unseen::read(plan, old);
+    read.extend(unseen::read(plan, new));
     let fate = |path: &PathBuf| match () {
-        () if read.contains(path) => Fate::Compiled,
+        () if read.contains(path) || unseen::is_source(unseen, path) => Fate::Compiled,
         () if describes_build(path) => Fate::BuildFile,
         () => Fate::NotCarried,
     };

@@ -21,6 +21,7 @@ mod shim;
 mod side;
 mod stage;
 mod tree;
+mod unseen;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -241,6 +242,35 @@ pub enum BuildError {
         /// What it could be.
         products: Vec<String>,
     },
+    /// A product was named that was not made.
+    #[error("this build links no {product}; it made: {}", .products.join(", "))]
+    NoSuchProduct {
+        /// Which.
+        product: PathBuf,
+        /// What was linked.
+        products: Vec<String>,
+    },
+    /// Nothing tells who reads a file of the change.
+    #[error(
+        "part of the fix, and read by no compilation that was seen: {files}; how these objects are made was not seen: \
+         {objects}"
+    )]
+    Unseen {
+        /// Files of the change.
+        files: String,
+        /// Objects of the product.
+        objects: String,
+    },
+    /// The same program, built otherwise.
+    #[error("{product} is another build than {running}, which runs: that has no {function}")]
+    OtherBuild {
+        /// The running program.
+        running: PathBuf,
+        /// What was built.
+        product: String,
+        /// A changed function.
+        function: String,
+    },
     /// The new side lacks it.
     #[error("the new side did not link {product} (its output: {log})")]
     NotLinkedAgain {
@@ -347,6 +377,8 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
                 return Err(error);
             }
         };
+    let unseen = unseen::find(&plan, &old, link)?;
+    unseen::check(&plan, (&old, &new), &unseen, &touched)?;
     let again = stage::counterpart(&plan, &old, link, &new)?;
     let after = stage::stage(&plan, &new, again, &work.path().join("objects-new"))?;
     let described = plan.describe((&old, link), (&new, again), &identity, work.path(), progress)?;
@@ -368,14 +400,15 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         Some(described) => liveline_diff::diff_described(request, described),
         None => liveline_diff::diff(request),
     }?;
-    let absent = report.verdicts.iter().any(|verdict| verdict.verdict == VerdictKind::NotLinked);
-    if report.patch.is_none() && !report.refused && absent {
+    let absent = report.verdicts.iter().filter(|verdict| verdict.verdict == VerdictKind::NotLinked);
+    let absent: Vec<&str> = absent.map(|verdict| verdict.symbol.as_str()).collect();
+    if report.patch.is_none() && !report.refused && !absent.is_empty() {
         let running = request.debug.as_deref().unwrap_or(&request.target);
-        stage::check_same_program(&plan, &old, link, running)?;
+        stage::check_same_program(&plan, &old, link, running, &absent)?;
     }
     Ok(Made {
         report,
-        touched: explain::touched(&plan, &old, &new, &touched, not_in_fix),
+        touched: explain::touched(&plan, (&old, &new), &unseen, &touched, not_in_fix),
         unstable: explain::unstable(&plan, &old, &new, &touched),
         other_compilers,
         compiled_old: (!old.cached).then(|| old.compiles().count()),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const RECORD: &str = "LIVELINE_BUILD_RECORD";
 
 /// What a record holds and how it was made: another one means that kept sides are not used.
-pub(crate) const FORMAT: &[u8] = b"2";
+pub(crate) const FORMAT: &[u8] = b"3";
 
 /// One compilation or link that succeeded. Paths are absolute, as the build saw them.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode, ExitStatus};
+use std::process::{Command as Process, ExitCode, ExitStatus, Stdio};
 
 use crate::command::{Command, Task, expand, prerequisites};
 use crate::describe;
@@ -133,6 +133,19 @@ impl Shim {
         let command = Command::new(words, &self.folder);
         let task = command.task();
         let mut process = Process::new(&real);
+        // Several objects, temporary ones or none: what is read must be asked for by itself.
+        let asks = match task {
+            Task::Compile => command.sources().len() > 1,
+            Task::Link | Task::Assembly => !command.sources().is_empty(),
+            Task::Other => false,
+        };
+        if task == Task::Assembly {
+            let status = process.args(words).status()?;
+            if status.success() {
+                self.note_sources(&real, &command);
+            }
+            return Ok(status);
+        }
         if task == Task::Other {
             return Err(process.args(words).exec());
         }
@@ -164,7 +177,9 @@ impl Shim {
             _ => None,
         };
         let status = process.status()?;
-        if status.success()
+        if status.success() && asks {
+            self.note_sources(&real, &command);
+        } else if status.success()
             && task == Task::Compile
             && let Some(output) = command.object()
         {
@@ -172,6 +187,19 @@ impl Shim {
             self.note_compile(&real, &output, depends.map(|text| prerequisites(&text)), None);
         }
         Ok(status)
+    }
+
+    /// Notes what a command read that does not leave one object.
+    fn note_sources(&self, real: &Path, command: &Command) {
+        let told = Process::new(real).args(command.asking()).stdin(Stdio::null()).output();
+        let Ok(told) = told.map_err(|error| eprintln!("liveline: cannot ask what was read: {error}")) else {
+            return;
+        };
+        // A driver writes nothing where it cannot tell: a build without sources that are known is refused later.
+        let depends = told.status.success().then(|| prerequisites(&told.stdout));
+        for output in command.outputs() {
+            self.note_compile(real, &output, depends.clone(), None);
+        }
     }
 
     fn note_compile(&self, real: &Path, output: &Path, depends: Option<Vec<OsString>>, again: Option<Again>) {

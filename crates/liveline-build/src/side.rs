@@ -406,7 +406,7 @@ fn compilers() -> BTreeMap<OsString, u128> {
     out
 }
 
-fn is_rustc(compile: &Compile) -> bool {
+pub(crate) fn is_rustc(compile: &Compile) -> bool {
     Path::new(&compile.output).extension().is_some_and(|end| end == "d")
 }
 

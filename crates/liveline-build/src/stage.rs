@@ -53,15 +53,19 @@ pub(crate) fn choose<'s>(
     if found.is_empty() && product.is_none() {
         found = alike(links.values().copied(), running, plan, side);
     }
+    let list = |links: &[&Link]| -> Vec<String> {
+        let named = links.iter().filter_map(|link| plan.relative(&link.output, &side.tree));
+        named.map(|path| path.display().to_string()).collect()
+    };
+    if let (true, Some(product)) = (found.is_empty(), product) {
+        let all: Vec<&Link> = links.into_values().collect();
+        return Err(BuildError::NoSuchProduct { product: product.into(), products: list(&all) });
+    }
     match found[..] {
         [one] => Ok(one),
         _ => Err(BuildError::WhichProduct {
             running: running.into(),
-            products: (if found.is_empty() { links.into_values().collect() } else { found })
-                .iter()
-                .filter_map(|link| plan.relative(&link.output, &side.tree))
-                .map(|path| path.display().to_string())
-                .collect(),
+            products: list(&if found.is_empty() { links.into_values().collect() } else { found }),
         }),
     }
 }
@@ -110,24 +114,32 @@ const START: [&str; 10] = [
     "__libc_csu_init",
 ];
 
-/// Refuses a running program that has little in common with what was built: asked where the change meets none of its
-/// functions, which may as well be because they are inlined.
+/// Refuses a running program that has little in common with what was built, or lacks a changed function that was built
+/// into it: asked where the change meets none of its functions, which may as well be because they are inlined.
 pub(crate) fn check_same_program(
     plan: &Plan,
     side: &Side,
     link: &Link,
     running: &Path,
+    changed: &[&str],
 ) -> Result<(), BuildError> {
     let built = plan.in_copy(&link.output, &side.tree).and_then(|path| functions(&path));
     let Some((mut there, mut built)) = functions(running).zip(built) else { return Ok(()) };
     there.retain(|name| !START.contains(&name.as_str()));
     built.retain(|name| !START.contains(&name.as_str()));
     let (common, all) = (there.intersection(&built).count(), there.union(&built).count());
-    if common * 2 >= all {
-        return Ok(());
-    }
     let product = plan.relative(&link.output, &side.tree).unwrap_or_default().display().to_string();
-    Err(BuildError::OtherProgram { running: running.into(), product, common, all })
+    if common * 2 < all {
+        return Err(BuildError::OtherProgram { running: running.into(), product, common, all });
+    }
+    // The same build has the same functions.
+    match changed.iter().find(|name| built.contains(**name) && !there.contains(**name)) {
+        Some(name) => {
+            let function = liveline_elf::demangle::name(name).into_owned();
+            Err(BuildError::OtherBuild { running: running.into(), product, function })
+        }
+        None => Ok(()),
+    }
 }
 
 fn functions(path: &Path) -> Option<std::collections::BTreeSet<String>> {
@@ -200,7 +212,7 @@ fn key(plan: &Plan, side: &Side, input: &Input, bytes: &[u8], index: usize) -> P
 }
 
 /// The members of a thin archive, which holds only their names.
-fn thin(path: &Path, bytes: &[u8]) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
+pub(crate) fn thin(path: &Path, bytes: &[u8]) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
     let damaged =
         |error: object::read::Error| BuildError::Archive { path: path.into(), reason: error.to_string() };
     let archive = ArchiveFile::parse(bytes).map_err(damaged)?;

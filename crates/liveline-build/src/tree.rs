@@ -119,7 +119,7 @@ pub(crate) fn remove_products(original: &Path, copy: &Path) -> Result<(), BuildE
 }
 
 /// What git knows of; nothing where there is no git.
-fn tracked(root: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn tracked(root: &Path) -> BTreeSet<PathBuf> {
     if !root.join(".git").exists() {
         return BTreeSet::new();
     }

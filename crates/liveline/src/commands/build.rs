@@ -186,6 +186,8 @@ fn explain(error: BuildError, request: &Request) -> Failure {
             Failure::failed(words.trim_end()).hint("the sources must be those of the running program, without the fix")
         }
         BuildError::Build { full: true, .. } => Failure::failed(words).hint("the disk is full"),
+        BuildError::Build { side: "new", .. } => Failure::failed(words)
+            .hint("without the fix the sources compile: the fix needs more than it brings, or is for another version"),
         BuildError::Build { .. } => {
             Failure::failed(words).hint("the command must build the sources as they are, run in their top folder")
         }
@@ -196,6 +198,15 @@ fn explain(error: BuildError, request: &Request) -> Failure {
         BuildError::NoProducts { .. } => Failure::failed(words)
             .hint("it comes from CARGO_TARGET_DIR, --target-dir or cargo's configuration: name the folder that the program was built in"),
         BuildError::WhichProduct { .. } => Failure::failed(words).hint("name it with --product PATH"),
+        BuildError::NoSuchProduct { .. } => Failure::failed(words).hint("name one of these with --product PATH"),
+        BuildError::Unseen { .. } => refused(
+            "their compiler is called by a path, or is none that is known: give it by name, e.g. -- make CC=gcc, or \
+             configure the tree in the command, e.g. -- sh -c './configure && make'",
+        ),
+        BuildError::OtherBuild { .. } if request.cargo => {
+            refused("give cargo the words the running program was built with, e.g. -- --release")
+        }
+        BuildError::OtherBuild { .. } => refused("build with the command and flags that the running program was built with"),
         BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
         BuildError::OtherProgram { .. } => refused("--running is the program as it runs, --product which product of the build it is"),
         BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),

@@ -31,6 +31,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build::shared_library", shared_library),
         trial("build::stripped_program", stripped),
         trial("build::built_elsewhere", built_elsewhere),
+        trial("build::one_command_and_a_header", one_command_header),
+        trial("build::assembly_between", assembly),
         trial("build::file_that_is_no_code", not_carried),
         trial("build::lines_only_is_nothing", lines_only),
     ]
@@ -128,8 +130,8 @@ fn generated() -> Outcome {
 
 fn cmake() -> Outcome {
     let command = "cmake -S . -B out >/dev/null && cmake --build out";
-    repair(&project()?, command, "out/server", &FIX)?;
-    Ok(())
+    // The owner's build left the folder configured, with its compilers by their paths.
+    all_carried(&repair(&project()?, command, "out/server", &FIX)?)
 }
 
 fn meson() -> Outcome {
@@ -175,8 +177,27 @@ fn thin_archive() -> Outcome {
 
 /// The driver compiles into files of its own and removes them at once.
 fn one_command() -> Outcome {
-    repair(&project()?, "sh word.sh > word.h && gcc -O2 -o server main.c price.c", "server", &FIX)?;
-    Ok(())
+    all_carried(&repair(&project()?, ONE_COMMAND, "server", &FIX)?)
+}
+
+const ONE_COMMAND: &str = "sh word.sh > word.h && gcc -O2 -o server main.c price.c";
+
+fn one_command_header() -> Outcome {
+    let answers = ["ask costs 20 of 2", "ask costs 20 of 6", "ask costs 20 of 6"];
+    let edit = [("price.h", "((n) * 2)", "((n) * 3)")];
+    all_carried(&repair_to(&project()?, ONE_COMMAND, "server", &edit, answers)?)
+}
+
+fn assembly() -> Outcome {
+    let command = "gcc -O2 -S price.c && gcc -c price.s && make main.o && gcc -o server main.o price.o";
+    all_carried(&repair(&project()?, command, "server", &FIX)?)
+}
+
+/// No file of the fix is said to be left out, since its functions are replaced.
+fn all_carried(made: &Run) -> Outcome {
+    let touched = made.json()?["touched"].clone();
+    let all = touched.as_array().is_some_and(|files| files.iter().all(|file| file["fate"] == "compiled"));
+    if all { Ok(()) } else { Err(made.complain("expected every file of the fix to be told as compiled")) }
 }
 
 fn dependency_files() -> Outcome {

@@ -16,6 +16,7 @@ use crate::{Outcome, trial};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("build_cargo::release", release),
+        trial("build_cargo::other_profile_refused", other_profile),
         trial("build_cargo::dev_is_incremental", dev),
         trial("build_cargo::products_elsewhere", products_elsewhere),
         trial("build_cargo::from_a_member", from_a_member),
@@ -113,6 +114,16 @@ fn release() -> Outcome {
         return Err(made.complain("expected three compilations"));
     }
     Ok(())
+}
+
+/// None of the functions that change is in what runs: it was built with other words.
+fn other_profile() -> Outcome {
+    let project = Workspace::new()?;
+    let product = project.tree().join("target/release/stock-server");
+    project.cargo(&["--release"])?;
+    let made = project.make("", &product, &project.fix(&FIX)?, &[])?.expect(exit::REFUSED)?;
+    made.says("another build")?;
+    made.says("--release")
 }
 
 fn dev() -> Outcome {

@@ -19,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build::refused::new_side_fails", new_fails),
         trial("build::refused::command_is_not_there", no_command),
         trial("build::refused::nothing_is_linked", nothing_linked),
+        trial("build::refused::compiler_by_path_and_a_header", compiler_by_path),
+        trial("build::refused::no_such_product", no_such_product),
         trial("build::refused::other_program", other_program),
         trial("build::refused::other_compiler", other_compiler),
         trial("build::refused::other_flags", other_flags),
@@ -94,7 +96,8 @@ fn new_fails() -> Outcome {
     let fix = project.fix(&[("price.c", "count * 3 - 1", "count * unknown")])?;
     let run = refused(&project, &["--fix", text(&fix)], &["make"], exit::FAILED, "new side failed")?;
     // The compiler's own words.
-    run.says("‘unknown’ undeclared|'unknown' undeclared")
+    run.says("‘unknown’ undeclared|'unknown' undeclared")?;
+    run.says("without the fix the sources compile")
 }
 
 fn no_command() -> Outcome {
@@ -117,6 +120,24 @@ fn nothing_linked() -> Outcome {
         "no link that could be recorded",
     )?;
     run.says("absolute path")
+}
+
+/// The compiler goes past us and our linker does not: who reads the header is not known.
+fn compiler_by_path() -> Outcome {
+    let project = built("")?;
+    let fix = project.fix(&[("price.h", "((n) * 2)", "((n) * 3)")])?;
+    let command = ["make", "CC=/usr/bin/gcc"];
+    let run = refused(&project, &["--fix", text(&fix)], &command, exit::REFUSED, "price.h")?;
+    run.says("main.o")?;
+    run.says("CC=gcc")
+}
+
+fn no_such_product() -> Outcome {
+    let project = built("")?;
+    let fix = project.fix(&FIX)?;
+    let words = ["--fix", text(&fix), "--product", "bin/nosuch"];
+    refused(&project, &words, &["make"], exit::FAILED, "links no bin/nosuch; it made: server")?;
+    Ok(())
 }
 
 fn other_program() -> Outcome {
