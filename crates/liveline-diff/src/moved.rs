@@ -5,10 +5,10 @@
 //! (gcc's `-fipa-ra` lets them keep values in registers that the old one overwrites: a target died of that), or the
 //! fix would be lost without a word.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::close::World;
-use crate::compare::{same_kind, same_plain_bytes};
+use crate::compare::{global, same_kind, same_plain_bytes};
 use crate::unit::{Kind, Piece, To, Unit};
 use crate::{initializers, names, rust, unwind};
 
@@ -164,11 +164,13 @@ struct Across<'u, 'd> {
     old: &'u Unit<'d>,
     new: &'u Unit<'d>,
     seen: BTreeSet<(usize, usize)>,
+    /// What functions catch and clean up where: pieces of their tables.
+    tables: (HashMap<usize, usize>, HashMap<usize, usize>),
 }
 
 impl<'u, 'd> Across<'u, 'd> {
     fn new(old: &'u Unit<'d>, new: &'u Unit<'d>) -> Self {
-        Self { old, new, seen: BTreeSet::new() }
+        Self { old, new, seen: BTreeSet::new(), tables: (unwind::tables(old), unwind::tables(new)) }
     }
 
     /// Whether two pieces, and all of their own that they refer to, are the same.
@@ -186,8 +188,7 @@ impl<'u, 'd> Across<'u, 'd> {
         if !plain {
             return false;
         }
-        let tables =
-            (unwind::tables(self.old).get(&old).copied(), unwind::tables(self.new).get(&new).copied());
+        let tables = (self.tables.0.get(&old).copied(), self.tables.1.get(&new).copied());
         let tables = match tables {
             (Some(a), Some(b)) => self.same(a, b),
             (None, None) => true,
@@ -219,8 +220,4 @@ impl<'u, 'd> Across<'u, 'd> {
             _ => false,
         }
     }
-}
-
-fn global<'p>(piece: &'p Piece<'_>) -> Option<&'p str> {
-    piece.global_name().map(|name| names::versioned(name.name).0)
 }

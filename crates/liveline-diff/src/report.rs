@@ -21,7 +21,7 @@ use crate::program::Program;
 use crate::prove::Identities;
 use crate::stay::{self, stays};
 use crate::types::{self, Checked};
-use crate::unit::{Kind, Unit};
+use crate::unit::{Kind, Piece, Unit};
 use crate::{Described, DiffError, Report, Request, entry, initializers, rust, unwind};
 
 /// Makes a patch from two builds, or says why there is none.
@@ -239,7 +239,7 @@ impl<'d> Work<'d> {
     fn note_constants(&mut self, constants: &[(usize, usize)]) {
         let named = |key: &(usize, usize)| {
             // Objects of a class keep the table that they were made with, as they should.
-            let own = |piece: &&crate::unit::Piece| piece.is_named() && !piece.label().starts_with("_ZT");
+            let own = |piece: &&Piece| piece.is_named() && !piece.label().starts_with("_ZT");
             let piece = self.world.piece(*key).filter(own)?;
             let running = self.world.pairs[key.0].comparison.old_of.get(key.1).copied().flatten();
             running.is_some().then(|| piece.label().to_owned())
@@ -256,15 +256,15 @@ impl<'d> Work<'d> {
 
     /// Keeps threads out of functions that are gone and call what is replaced; refuses where that is not enough.
     fn keep_out(&mut self) {
-        for index in 0..self.world.pairs.len() {
-            let callers: BTreeSet<usize> =
-                stay::callers(&self.world, index).into_iter().map(|one| one.0).collect();
-            let pair = &mut self.world.pairs[index];
+        let found: Vec<_> =
+            (0..self.world.pairs.len()).map(|index| stay::callers(&self.world, index)).collect();
+        for (pair, callers) in self.world.pairs.iter_mut().zip(&found) {
+            let callers: BTreeSet<usize> = callers.iter().map(|one| one.0).collect();
             if let Some(old) = pair.old.clone().filter(|_| !callers.is_empty()) {
                 pair.places.settle(&old, &self.world.program, &callers);
             }
         }
-        for stay in stays(&self.world) {
+        for stay in stays(&self.world, found) {
             let (index, caller) = stay.caller;
             let pair = &self.world.pairs[index];
             let (Some(old), Some(new)) = (pair.old.clone(), pair.new.clone()) else { continue };

@@ -59,13 +59,13 @@ pub(crate) fn callers(world: &World, index: usize) -> Vec<(usize, BTreeSet<usize
     out
 }
 
-/// Finds them; expects the callers' places to be settled.
-pub(crate) fn stays(world: &World) -> Vec<Stay> {
+/// What is to be done of the callers of each object; expects their places to be settled.
+pub(crate) fn stays(world: &World, found: Vec<Vec<(usize, BTreeSet<usize>)>>) -> Vec<Stay> {
     let mut out = Vec::new();
     let mut addresses = BTreeMap::new();
-    for (index, pair) in world.pairs.iter().enumerate() {
-        for (caller, callees) in callers(world, index) {
-            let place = pair.places.of(caller);
+    for (index, callers) in found.into_iter().enumerate() {
+        for (caller, callees) in callers {
+            let place = world.pairs[index].places.of(caller);
             if let Some(place) = place {
                 addresses.insert(place.address, (index, caller));
             }

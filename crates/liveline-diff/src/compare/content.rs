@@ -102,7 +102,8 @@ impl<'u, 'd> Contents<'u, 'd> {
     }
 }
 
-fn global<'p>(piece: &'p Piece) -> Option<&'p str> {
+/// The name by which other objects know a piece, without its version.
+pub(crate) fn global<'p>(piece: &'p Piece) -> Option<&'p str> {
     piece.global_name().map(|name| names::versioned(name.name).0)
 }
 

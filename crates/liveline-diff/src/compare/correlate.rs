@@ -12,9 +12,9 @@ type Known = HashMap<usize, (Scope, u64)>;
 
 /// Pieces that may stand for each other.
 #[derive(Debug, Default)]
-struct Group {
-    old: Vec<usize>,
-    new: Vec<usize>,
+pub(crate) struct Group {
+    pub(crate) old: Vec<usize>,
+    pub(crate) new: Vec<usize>,
 }
 
 /// Pairs named pieces: by name where names are unique, else by the functions that use them.

@@ -11,7 +11,8 @@ mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub(crate) use content::{Contents, same_kind, same_plain_bytes};
+pub(crate) use content::{Contents, global, same_kind, same_plain_bytes};
+pub(crate) use correlate::Group;
 pub(crate) use relocated::Sections;
 pub(crate) use remainder::remainders;
 

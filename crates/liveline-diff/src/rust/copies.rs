@@ -8,8 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::pair::Group;
-use crate::compare::{Comparison, Contents};
+use crate::compare::{Comparison, Contents, Group};
 use crate::unit::{Kind, To, Unit};
 
 /// The copies of the functions of which there are several, and what is known of them.

@@ -3,15 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::symbols::{is_rust, meaning, variable};
-use crate::compare::Comparison;
+use crate::compare::{Comparison, Group};
 use crate::unit::{Kind, Piece, Unit};
-
-/// Pieces that mean the same.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) old: Vec<usize>,
-    pub(crate) new: Vec<usize>,
-}
 
 /// Whether a piece has one of Rust's names, which [`pair`] pairs by.
 pub(crate) fn has_own_name(piece: &Piece) -> bool {
