@@ -99,6 +99,14 @@ pub(crate) fn find(plan: &Plan, side: &Side, link: &Link) -> Result<Vec<Unseen>,
     Ok(out)
 }
 
+/// Whether rustc made an input: its compilations are told by crate, not by object, and what it makes for the linker alone
+/// (`symbols.o`, the metadata of a dylib) lies in a folder `rustc…` that lives as long as the link.
+fn of_rustc(input: &Path) -> bool {
+    let text = input.to_string_lossy();
+    let folder = input.parent().and_then(|folder| folder.file_name()).unwrap_or_default().to_string_lossy();
+    text.ends_with(".rlib") || text.ends_with(".rcgu.o") || (folder.starts_with("rustc") && !input.exists())
+}
+
 /// What is known of a side's compilations.
 struct Seen<'s> {
     hashes: BTreeSet<&'s str>,
@@ -119,9 +127,7 @@ impl Seen<'_> {
         if inside.is_none() && (self.rust || Path::new(&input.path).exists()) {
             return Ok(());
         }
-        // rustc's compilations are told by crate, not by object.
-        let text = input.path.to_string_lossy();
-        if self.rust && (text.ends_with(".rlib") || text.ends_with(".rcgu.o")) {
+        if self.rust && of_rustc(Path::new(&input.path)) {
             return Ok(());
         }
         let stored = record::store(&side.record).join(&input.hash);

@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("build_cargo::release", release),
         trial("build_cargo::other_profile_refused", other_profile),
+        trial("build_cargo::fix_of_prose_too", prose),
         trial("build_cargo::dev_is_incremental", dev),
         trial("build_cargo::products_elsewhere", products_elsewhere),
         trial("build_cargo::from_a_member", from_a_member),
@@ -114,6 +115,22 @@ fn release() -> Outcome {
         return Err(made.complain("expected three compilations"));
     }
     Ok(())
+}
+
+/// A file that no compilation reads is named, and no reason to refuse: what rustc makes for the linker alone (`symbols.o`)
+/// once counted as an object that an unknown compiler had made, maybe from that file.
+fn prose() -> Outcome {
+    let project = Workspace::new()?;
+    write(&project.tree(), "NOTES", "costs twice\n")?;
+    let symbol =
+        ("server/src/main.rs", "fn main", "#[unsafe(no_mangle)]\npub extern \"C\" fn seen() {}\n\nfn main");
+    project.edit(&project.tree(), symbol)?;
+    project.cargo(&["--release"])?;
+    let product = project.tree().join("target/release/stock-server");
+    let mut edits = vec![("NOTES", "twice", "thrice")];
+    edits.extend(FIX);
+    let made = project.make("", &product, &project.fix(&edits)?, &["--release"])?.expect(exit::DONE)?;
+    made.says("NOTES")
 }
 
 /// None of the functions that change is in what runs: it was built with other words.
