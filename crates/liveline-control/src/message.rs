@@ -33,6 +33,8 @@ pub enum Command {
         name: String,
         /// Only say whether it could be done.
         dry_run: bool,
+        /// How long to wait for calls to leave an object.
+        timeout_ms: u64,
     },
 }
 

@@ -146,10 +146,18 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     /// # Errors
     /// [`ClassError::NothingToRevert`], and as [`Class::update`].
     pub fn revert(&self) -> Result<Report, ClassError> {
+        self.revert_with(Options::default())
+    }
+
+    /// As [`Class::revert`], with options.
+    ///
+    /// # Errors
+    /// As [`Class::revert`].
+    pub fn revert_with(&self, options: Options) -> Result<Report, ClassError> {
         let mut line = self.line()?;
         let works = line.previous.as_ref().ok_or(ClassError::NothingToRevert)?;
         let works = works.numbered(line.current.version.number + 1);
-        self.replace_all(&mut line, works, Options::default())
+        self.replace_all(&mut line, works, options)
     }
 
     /// The number of the current version.

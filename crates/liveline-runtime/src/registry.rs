@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::class::Class;
+use crate::class::{Class, Options};
 use crate::error::ClassError;
 use crate::object::Interface;
 use crate::shared::shared;
@@ -27,8 +27,8 @@ pub trait AnyClass: Send + Sync {
     /// Goes back to the code of the version before.
     ///
     /// # Errors
-    /// As [`Class::revert`].
-    fn revert(&self) -> Result<Report, ClassError>;
+    /// As [`Class::revert_with`].
+    fn revert_with(&self, options: Options) -> Result<Report, ClassError>;
 }
 
 impl<I: ?Sized + Interface, A: Send + 'static> AnyClass for Class<I, A> {
@@ -56,8 +56,8 @@ impl<I: ?Sized + Interface, A: Send + 'static> AnyClass for Class<I, A> {
         self.len()
     }
 
-    fn revert(&self) -> Result<Report, ClassError> {
-        self.revert()
+    fn revert_with(&self, options: Options) -> Result<Report, ClassError> {
+        self.revert_with(options)
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show what was done to the modules of running programs
     Log(LogArgs),
+    /// Build a module and load it into running programs whenever its sources change
+    Watch(WatchArgs),
     /// Complete, or take back, what a killed liveline left in processes
     Recover(RecoverArgs),
     /// Show the whole thing on a small server under load
@@ -309,6 +311,36 @@ pub(crate) struct LogArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The module is built and loaded at once, and again after each change to its package or to a package of \
+                        this machine that it needs, until the programs have ended or Ctrl-C. Classes get the next version \
+                        numbers, whatever the sources say. Build it as the programs are built: the same profile and features.\n\n\
+                        Examples:\n  \
+                        liveline watch -p cache-policy --pid 4711\n  \
+                        liveline watch --once --exe target/release/server -- --release\n\n\
+                        With --json one object a line for each build. With --once the exit code is that of the load."
+)]
+pub(crate) struct WatchArgs {
+    /// The package that is the module [default: the one here with crate-type = ["cdylib"]]
+    #[arg(short, long, value_name = "PACKAGE")]
+    pub(crate) package: Option<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Build and load once, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How long to wait for calls to leave an object, e.g. 500ms, 10s, 2m
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Words for cargo rustc
+    #[arg(last = true, value_name = "CARGO ARGS")]
+    pub(crate) words: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

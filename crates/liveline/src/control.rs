@@ -25,13 +25,7 @@ pub(crate) fn find(pid: i32) -> Option<PathBuf> {
 
 /// Asks a program, and waits so long for its answer.
 pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration) -> Result<Answer, Failure> {
-    if !Path::new(&format!("/proc/{pid}")).exists() {
-        return Err(Failure::failed(format!("there is no process {pid}")));
-    }
-    let path = find(pid).ok_or_else(|| {
-        Failure::new(Code::Refused, format!("process {pid} has no control socket"))
-            .hint("modules are for programs that call liveline_runtime::serve!()")
-    })?;
+    let path = find(pid).ok_or_else(|| absent(pid))?;
     let talk = || -> io::Result<Answer> {
         let mut stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(patience))?;
@@ -49,6 +43,15 @@ pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration)
         Ok(answer) => Ok(answer),
         Err(error) => Err(explain(pid, &path, &error)),
     }
+}
+
+/// The process has no control socket.
+pub(crate) fn absent(pid: i32) -> Failure {
+    if !Path::new(&format!("/proc/{pid}")).exists() {
+        return Failure::failed(format!("there is no process {pid}"));
+    }
+    Failure::new(Code::Refused, format!("process {pid} has no control socket"))
+        .hint("modules are for programs that call liveline_runtime::serve!()")
 }
 
 fn explain(pid: i32, path: &Path, error: &io::Error) -> Failure {

@@ -53,6 +53,7 @@ fn run(command: Command) -> failure::Result {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Apply(args) => commands::change::apply(&args),
         Command::Revert(args) => commands::change::revert(&args),
+        Command::Watch(args) => commands::watch::run(&args),
         Command::Recover(args) => commands::change::recover(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Log(args) => commands::module::log(&args),

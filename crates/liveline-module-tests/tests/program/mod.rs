@@ -139,7 +139,7 @@ impl Program {
     }
 
     pub(crate) fn revert(&self, name: &str) -> Outcome {
-        match self.ask(Command::Revert { name: name.to_string(), dry_run: false }, &[]) {
+        match self.ask(Command::Revert { name: name.to_string(), dry_run: false, timeout_ms: 1000 }, &[]) {
             Answer::Outcome(outcome) => outcome,
             other => panic!("{other:?}"),
         }

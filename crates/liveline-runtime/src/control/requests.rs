@@ -66,7 +66,9 @@ fn carry_out(
             };
             ("apply", apply.dry_run, outcome)
         }
-        Command::Revert { name, dry_run } => ("revert", dry_run, loaded::revert(&name, dry_run)),
+        Command::Revert { name, dry_run, timeout_ms } => {
+            ("revert", dry_run, loaded::revert(&name, dry_run, timeout_ms))
+        }
     };
     if !dry_run {
         let mut log = lock(&LOG);

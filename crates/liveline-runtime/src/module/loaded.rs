@@ -13,7 +13,7 @@ use crate::error::SwapError;
 use crate::hold::Patience;
 use crate::module::entrance::Entrance;
 use crate::module::image;
-use crate::module::steps::{Module, Trouble, take_back};
+use crate::module::steps::{Module, Trouble, retire};
 use crate::registry;
 
 /// A module whose code is mapped, for as long as the program runs.
@@ -146,13 +146,13 @@ fn options(timeout_ms: u64) -> Options {
     Options::with_patience(Patience { bound, attempts })
 }
 
-/// Takes a module back: its classes get the code from before, as a new version.
-pub(crate) fn revert(name: &str, dry_run: bool) -> Outcome {
+/// Takes a module back: its classes get the code from before, as a new version; or it stays as a whole.
+pub(crate) fn revert(name: &str, dry_run: bool, timeout_ms: u64) -> Outcome {
     let begun = Instant::now();
-    outcome(name.to_string(), begun, let_out(name, dry_run))
+    outcome(name.to_string(), begun, let_out(name, dry_run, timeout_ms))
 }
 
-fn let_out(name: &str, dry_run: bool) -> Result<Done, Stopped> {
+fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> {
     let mut residents = residents();
     let Some(resident) = residents.iter_mut().rev().find(|r| r.name == name && r.is_active) else {
         return Ok((State::Clean, Vec::new()));
@@ -173,7 +173,7 @@ fn let_out(name: &str, dry_run: bool) -> Result<Done, Stopped> {
     if dry_run {
         return Ok((State::Possible, Vec::new()));
     }
-    let troubles = take_back(&resident.brought);
+    let troubles = retire(&mut resident.brought, options(timeout_ms));
     let now: Vec<Updated> = resident
         .brought
         .iter()

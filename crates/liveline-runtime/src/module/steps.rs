@@ -8,6 +8,8 @@ use crate::class::{Class, Options};
 use crate::error::{ClassError, SwapError};
 use crate::factory::Factory;
 use crate::object::Interface;
+use crate::registry::AnyClass;
+use crate::update::Report;
 
 /// What a module brings. Its entry names the classes; they are updated when the entry has returned, all or none.
 ///
@@ -89,7 +91,7 @@ impl Module {
                 Err(error) => vec![error.into()],
             };
             if !trouble.is_empty() {
-                return (Vec::new(), trouble.into_iter().chain(take_back(&done)).collect());
+                return (Vec::new(), trouble.into_iter().chain(take_back(&done, options)).collect());
             }
         }
         (done, Vec::new())
@@ -104,6 +106,15 @@ pub(crate) struct Trouble {
     pub(crate) words: String,
     /// What was done could not be taken back.
     pub(crate) stays: bool,
+}
+
+impl Trouble {
+    /// A class is neither as it was nor as it should be.
+    fn stays(class: &str, why: Vec<Trouble>) -> Self {
+        let why: Vec<String> = why.into_iter().map(|trouble| trouble.words).collect();
+        let words = format!("class {class} was not taken back: {}", why.join("; "));
+        Self { is_busy: false, words, stays: true }
+    }
 }
 
 impl From<ClassError> for Trouble {
@@ -121,23 +132,61 @@ fn is_busy(error: &SwapError) -> bool {
     matches!(error, SwapError::Busy { .. } | SwapError::Contended)
 }
 
-/// Goes back to the code before; tells what could not be.
-pub(crate) fn take_back(done: &[Updated]) -> Vec<Trouble> {
+/// Goes back to the code before, after an update that did not succeed; tells what could not be.
+fn take_back(done: &[Updated], options: Options) -> Vec<Trouble> {
+    let turn = |updated: &Updated| match turned(updated, options) {
+        Ok(troubles) if troubles.is_empty() => None,
+        Ok(troubles) => Some(Trouble::stays(&updated.name, troubles)),
+        Err(trouble) => Some(Trouble::stays(&updated.name, vec![trouble])),
+    };
+    done.iter().rev().filter(|u| !u.new).filter_map(turn).collect()
+}
+
+/// Gives classes the code from before, all or none; they get new numbers either way.
+pub(crate) fn retire(brought: &mut [Updated], options: Options) -> Vec<Trouble> {
+    let mut back = Vec::new();
     let mut troubles = Vec::new();
-    for updated in done.iter().rev().filter(|u| !u.new) {
-        let class = crate::registry::classes().into_iter().find(|c| c.name() == updated.name);
-        let failed = match class.map(|c| c.revert()) {
-            Some(Ok(report)) if report.kept.is_empty() => continue,
-            Some(Ok(report)) => format!(
-                "{} of its instances stay: {}",
-                report.kept.len(),
-                report.kept.first().map(ToString::to_string).unwrap_or_default()
-            ),
-            Some(Err(error)) => error.to_string(),
-            None => "it is gone".to_string(),
-        };
-        let words = format!("class {} was not taken back: {failed}", updated.name);
-        troubles.push(Trouble { is_busy: false, words, stays: true });
+    for at in (0..brought.len()).rev().filter(|at| !brought[*at].new) {
+        match turned(&brought[at], options) {
+            Ok(stay) => {
+                back.push(at);
+                troubles = stay;
+            }
+            Err(trouble) => troubles = vec![trouble],
+        }
+        if !troubles.is_empty() {
+            break;
+        }
+    }
+    if !troubles.is_empty() {
+        // The version before is now the module's.
+        for at in back.into_iter().rev() {
+            troubles.extend(take_back(&brought[at..=at], options));
+            brought[at].version = class(&brought[at].name).map_or(0, AnyClass::version);
+        }
+    }
+    troubles
+}
+
+/// Turns a class to the code before, and tells of instances that did not turn. Error: nothing changed.
+fn turned(updated: &Updated, options: Options) -> Result<Vec<Trouble>, Trouble> {
+    let gone = || Trouble { is_busy: false, words: format!("class {} is gone", updated.name), stays: false };
+    let report = class(&updated.name).ok_or_else(gone)?.revert_with(options)?;
+    Ok(troubles(&updated.name, &report))
+}
+
+fn class(name: &str) -> Option<&'static dyn AnyClass> {
+    crate::registry::classes().into_iter().find(|c| c.name() == name)
+}
+
+/// Instances that kept their code, those of one reason together.
+fn troubles(class: &str, report: &Report) -> Vec<Trouble> {
+    let mut troubles: Vec<Trouble> = Vec::new();
+    for why in &report.kept {
+        let words = format!("an instance of class {class} was not replaced: {why}");
+        if !troubles.iter().any(|t| t.words == words) {
+            troubles.push(Trouble { is_busy: is_busy(why), words, stays: false });
+        }
     }
     troubles
 }
@@ -184,14 +233,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Step for Update<I, A> {
         let version = factory.version();
         let report = class.update_with(factory, options)?;
         let updated = Updated { name: self.class.clone(), version, converted: report.converted, new: false };
-        let mut troubles: Vec<Trouble> = Vec::new();
-        for why in &report.kept {
-            let words = format!("an instance of class {} was not replaced: {why}", self.class);
-            if !troubles.iter().any(|t| t.words == words) {
-                troubles.push(Trouble { is_busy: is_busy(why), words, stays: false });
-            }
-        }
-        Ok((updated, troubles))
+        Ok((updated, troubles(&self.class, &report)))
     }
 }
 

@@ -10,3 +10,4 @@ pub(crate) mod module;
 pub(crate) mod pages;
 mod patch_file;
 pub(crate) mod status;
+pub(crate) mod watch;

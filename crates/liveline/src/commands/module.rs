@@ -31,17 +31,24 @@ pub(crate) fn is_one(path: &Path, bytes: &[u8]) -> std::result::Result<bool, Fai
 }
 
 pub(crate) fn apply(pids: &[i32], args: &ApplyArgs, bytes: &[u8]) -> Result {
-    let request = Apply {
-        size: bytes.len() as u64,
-        dry_run: args.dry_run,
-        renumber: args.renumber,
-        timeout_ms: args.timeout.as_millis().try_into().unwrap_or(u64::MAX),
-    };
-    each(pids, args.json, |pid| change(pid, Command::Apply(request.clone()), bytes, args.timeout))
+    let how = (args.dry_run, args.renumber, args.timeout);
+    each(pids, args.json, |pid| load(pid, bytes, how))
+}
+
+/// Loads a module into a process, or only says whether it could be done; with the next version numbers, if wanted; calls
+/// have so long to leave.
+pub(crate) fn load(
+    pid: i32,
+    bytes: &[u8],
+    (dry_run, renumber, timeout): (bool, bool, Duration),
+) -> std::result::Result<Outcome, Failure> {
+    let apply = Apply { size: bytes.len() as u64, dry_run, renumber, timeout_ms: milliseconds(timeout) };
+    change(pid, Command::Apply(apply), bytes, timeout)
 }
 
 pub(crate) fn revert(pids: &[i32], args: &RevertArgs, name: &str) -> Result {
-    let command = Command::Revert { name: name.to_owned(), dry_run: args.dry_run };
+    let timeout_ms = milliseconds(args.timeout);
+    let command = Command::Revert { name: name.to_owned(), dry_run: args.dry_run, timeout_ms };
     each(pids, args.json, |pid| change(pid, command.clone(), &[], args.timeout))
 }
 
@@ -93,6 +100,10 @@ fn change(
     }
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
 fn unexpected(pid: i32) -> Failure {
     Failure::failed(format!("process {pid}: an answer that was not asked for"))
 }
@@ -123,7 +134,7 @@ fn each(pids: &[i32], json: bool, work: impl Fn(i32) -> std::result::Result<Outc
     Ok(code(&states))
 }
 
-fn failed(failure: &Failure) -> Outcome {
+pub(crate) fn failed(failure: &Failure) -> Outcome {
     Outcome {
         state: if failure.code == Code::Refused { State::Refused } else { State::Failed },
         module: String::new(),
@@ -133,7 +144,7 @@ fn failed(failure: &Failure) -> Outcome {
     }
 }
 
-fn code(states: &[State]) -> Code {
+pub(crate) fn code(states: &[State]) -> Code {
     if states.contains(&State::Failed) {
         Code::Failed
     } else if states.contains(&State::Refused) {
@@ -147,7 +158,7 @@ fn code(states: &[State]) -> Code {
     }
 }
 
-fn as_json(pid: i32, outcome: &Outcome) -> Value {
+pub(crate) fn as_json(pid: i32, outcome: &Outcome) -> Value {
     json!({
         "pid": pid,
         "program": program(pid),
@@ -164,7 +175,7 @@ fn program(pid: i32) -> String {
         .map_or_else(|_| String::new(), |name| name.trim_end().to_owned())
 }
 
-fn show(pid: i32, outcome: &Outcome) {
+pub(crate) fn show(pid: i32, outcome: &Outcome) {
     print::line(&format!("{}: {}", print::process(pid, &program(pid)), words(outcome)));
     for reason in &outcome.reasons {
         print::line(&format!("  {reason}"));

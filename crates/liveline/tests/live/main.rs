@@ -10,6 +10,7 @@ mod builder;
 mod case;
 mod command;
 mod kill_points;
+mod modules;
 mod patch;
 mod process;
 mod process_debuggers;
@@ -40,6 +41,7 @@ fn main() -> std::process::ExitCode {
             trials.extend(build::trials());
             trials.extend(build_refusals::trials());
             trials.extend(build_cargo::trials());
+            trials.extend(modules::trials());
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
             trials.extend(process_life::trials());

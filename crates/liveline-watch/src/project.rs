@@ -1,0 +1,240 @@
+//! The package that is a module: which one, what it is made of here, and how it is built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, PackageId, TargetKind};
+
+use crate::WatchError;
+
+/// A package that is built as a module.
+#[derive(Debug)]
+pub struct Project {
+    package: String,
+    manifest: PathBuf,
+    /// The folders of the package and of all that it is made of and that lies here, not in a registry.
+    folders: Vec<PathBuf>,
+    /// Where cargo builds.
+    products: PathBuf,
+    /// What the user says to cargo.
+    words: Vec<OsString>,
+}
+
+/// A module that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The shared library.
+    pub module: PathBuf,
+}
+
+impl Project {
+    /// Finds the package, or the only one of the workspace that is a shared library. `words` go to cargo with each build.
+    ///
+    /// # Errors
+    /// There is no workspace, or it does not tell which package it is.
+    pub fn find(folder: &Path, package: Option<&str>, words: &[OsString]) -> Result<Self, WatchError> {
+        let mut command = MetadataCommand::new();
+        // What other systems need need not be here.
+        let mut options = of_workspace(words);
+        options.extend(host(folder)?.map(|host| format!("--filter-platform={host}")));
+        command.current_dir(folder).other_options(options);
+        let metadata = command.exec().map_err(|error| {
+            let said = match error {
+                cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim_end().to_owned(),
+                other => other.to_string(),
+            };
+            WatchError::NoWorkspace { folder: folder.to_path_buf(), said }
+        })?;
+        let own = chosen(&metadata, package)?;
+        if !own.targets.iter().any(|target| target.kind.iter().any(is_library)) {
+            return Err(WatchError::NoPackage(format!("{} has no library", own.name)));
+        }
+        Ok(Self {
+            package: own.name.to_string(),
+            manifest: own.manifest_path.clone().into(),
+            folders: folders(&metadata, &own.id),
+            products: metadata.target_directory.clone().into(),
+            words: words.to_vec(),
+        })
+    }
+
+    /// Its name.
+    pub fn package(&self) -> &str {
+        &self.package
+    }
+
+    /// The folders of sources whose change is a reason to build.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    pub(crate) fn products(&self) -> &Path {
+        &self.products
+    }
+
+    /// Builds the module, under another `-C metadata` than any build before it: two builds of one crate in a program
+    /// would have types of one name. What cargo says goes to standard error.
+    ///
+    /// # Errors
+    /// It does not build, or is no shared library.
+    pub fn build(&self) -> Result<Built, WatchError> {
+        let number = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args([
+            "rustc",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
+        command.arg("--manifest-path").arg(&self.manifest);
+        // Each build is another crate to rustc: what it keeps for the next one would only pile up.
+        command.arg("--config").arg(format!(
+            "profile.{}.package.{}.incremental=false",
+            profile(&self.words),
+            self.package
+        ));
+        command.args(&self.words);
+        command.args(["--", "-C", &format!("metadata=liveline-{number}")]);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(WatchError::Cargo)?;
+        let output = child.stdout.take().expect("a pipe");
+        let mut module = None;
+        for message in Message::parse_stream(BufReader::new(output)) {
+            let Ok(Message::CompilerArtifact(artifact)) = message else { continue };
+            if artifact.manifest_path == *self.manifest && artifact.target.kind.iter().any(is_library) {
+                let shared = artifact.filenames.iter().find(|file| file.extension() == Some("so"));
+                module = shared.map(|file| PathBuf::from(file.clone())).or(module);
+            }
+        }
+        let status = child.wait().map_err(WatchError::Cargo)?;
+        if !status.success() {
+            return Err(WatchError::Build { package: self.package.clone() });
+        }
+        let module = module.ok_or_else(|| WatchError::NoModule { package: self.package.clone() })?;
+        Ok(Built { module })
+    }
+}
+
+/// The package that is meant.
+fn chosen<'m>(metadata: &'m Metadata, name: Option<&str>) -> Result<&'m Package, WatchError> {
+    let members = metadata.workspace_packages();
+    if let Some(name) = name {
+        let found = members.iter().find(|package| *package.name == name);
+        return found
+            .copied()
+            .ok_or_else(|| WatchError::NoPackage(format!("there is no {name} in this workspace")));
+    }
+    let shared: Vec<&Package> = members.into_iter().filter(|package| is_shared(package)).collect();
+    let here = metadata.root_package().filter(|root| shared.iter().any(|package| package.id == root.id));
+    match (here, shared.as_slice()) {
+        (Some(package), _) => Ok(package),
+        (None, [package]) => Ok(*package),
+        (None, []) => Err(WatchError::NoPackage("none here has crate-type = [\"cdylib\"]".to_owned())),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|package| package.name.as_str()).collect();
+            Err(WatchError::NoPackage(format!("there are {}", names.join(", "))))
+        }
+    }
+}
+
+fn is_shared(package: &Package) -> bool {
+    package
+        .targets
+        .iter()
+        .any(|target| target.crate_types.contains(&CrateType::CDyLib) && target.kind.iter().any(is_library))
+}
+
+fn is_library(kind: &TargetKind) -> bool {
+    matches!(
+        kind,
+        TargetKind::Lib | TargetKind::RLib | TargetKind::CDyLib | TargetKind::DyLib | TargetKind::StaticLib
+    )
+}
+
+/// The folders of a package and of those it needs, as far as they are no registry's.
+fn folders(metadata: &Metadata, own: &PackageId) -> Vec<PathBuf> {
+    let packages: BTreeMap<&PackageId, &Package> =
+        metadata.packages.iter().map(|one| (&one.id, one)).collect();
+    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
+    let needs: BTreeMap<&PackageId, &Vec<PackageId>> =
+        nodes.map(|node| (&node.id, &node.dependencies)).collect();
+    let (mut seen, mut open, mut out) = (BTreeSet::from([own]), vec![own], Vec::new());
+    while let Some(id) = open.pop() {
+        let local = packages.get(id).filter(|package| package.source.is_none());
+        out.extend(local.and_then(|package| package.manifest_path.parent()).map(PathBuf::from));
+        open.extend(needs.get(id).into_iter().copied().flatten().filter(|next| seen.insert(next)));
+    }
+    out.sort();
+    out
+}
+
+/// Of the words for a build, those that say which workspace it is of, and how it is found.
+fn of_workspace(words: &[OsString]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        match word {
+            "--offline" | "--locked" | "--frozen" => out.push(word.to_owned()),
+            "--config" | "--manifest-path" => {
+                out.push(word.to_owned());
+                out.extend(words.next().map(str::to_owned));
+            }
+            _ if word.starts_with("--config=") || word.starts_with("--manifest-path=") => {
+                out.push(word.to_owned())
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// The system that is built for, in rustc's words; a folder may choose a toolchain of its own.
+fn host(folder: &Path) -> Result<Option<String>, WatchError> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Command::new(rustc).arg("-vV").current_dir(folder).output().map_err(WatchError::Cargo)?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned))
+}
+
+/// The profile that the words for a build choose.
+fn profile(words: &[OsString]) -> &str {
+    let mut chosen = "dev";
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        match word {
+            "--release" | "-r" => chosen = "release",
+            "--profile" => chosen = words.next().unwrap_or(chosen),
+            _ => chosen = word.strip_prefix("--profile=").unwrap_or(chosen),
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_profile_is_the_one_that_cargo_is_told() {
+        assert_eq!(profile(&words(&[])), "dev");
+        assert_eq!(profile(&words(&["--features", "x", "-r"])), "release");
+        assert_eq!(profile(&words(&["--profile=slow"])), "slow");
+        assert_eq!(profile(&words(&["--profile", "slow"])), "slow");
+    }
+
+    #[test]
+    fn a_workspace_is_looked_for_as_the_build_does() {
+        let build = words(&["--release", "--offline", "--config", "a=1", "--config=b=2"]);
+        assert_eq!(of_workspace(&build), ["--offline", "--config", "a=1", "--config=b=2"]);
+    }
+}
