@@ -1,7 +1,7 @@
 //! One object swapped while 1,000 callers are in flight: how long each is delayed.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use liveline_runtime::{ObjectRef, Patience, class, interface};
@@ -12,6 +12,7 @@ const CALLERS: usize = 1000;
 /// How long a call takes.
 const WORK: Duration = Duration::from_millis(50);
 const SWAPS: usize = 20;
+const LAST: &str = "delay beyond the longest call, last caller of the median swap";
 const PATIENCE: Patience = Patience { bound: Duration::from_secs(10), attempts: 1 };
 
 /// Calls say when they were let in and when they left, ns since the start.
@@ -55,44 +56,124 @@ type Call = (u64, u64, u64);
 /// A swap: when it began and ended.
 type Swap = (u64, u64);
 
-fn swaps(object: &ObjectRef<dyn Slow>, clock: Instant) -> Vec<Swap> {
+/// What 1,000 threads call, and how it is swapped.
+trait Subject: Sync {
+    fn call(&self, clock: Instant) -> (u64, u64);
+    fn swap(&self, n: usize);
+}
+
+impl Subject for ObjectRef<dyn Slow> {
+    fn call(&self, clock: Instant) -> (u64, u64) {
+        self.sleep(clock)
+    }
+
+    fn swap(&self, n: usize) {
+        swap(self, n);
+    }
+}
+
+/// What people write without a runtime: the writer waits for those inside, and those who come wait for it.
+impl Subject for RwLock<Box<dyn Slow>> {
+    fn call(&self, clock: Instant) -> (u64, u64) {
+        self.read().unwrap().sleep(clock)
+    }
+
+    fn swap(&self, n: usize) {
+        *self.write().unwrap() = if n.is_multiple_of(2) { Box::new(New) } else { Box::new(Old) };
+    }
+}
+
+fn swap(object: &ObjectRef<dyn Slow>, n: usize) {
+    match n % 2 {
+        0 => ObjectRef::swap_with::<New>(object, PATIENCE),
+        _ => ObjectRef::swap_with::<Old>(object, PATIENCE),
+    }
+    .expect("callers leave in time");
+}
+
+fn swaps(clock: Instant, swap: impl Fn(usize)) -> Vec<Swap> {
     (0..SWAPS)
         .map(|n| {
             std::thread::sleep(WORK * 2);
             let began = now(clock);
-            match n % 2 {
-                0 => ObjectRef::swap_with::<New>(object, PATIENCE),
-                _ => ObjectRef::swap_with::<Old>(object, PATIENCE),
-            }
-            .expect("callers leave in time");
+            swap(n);
             (began, now(clock))
         })
         .collect()
 }
 
-/// 1,000 threads.
+fn thread<'s>(scope: &'s std::thread::Scope<'s, '_>, work: impl FnOnce() + Send + 's) {
+    std::thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, work).expect("a thread");
+}
+
+/// 1,000 threads; the same with a lock; and what it takes to wake so many at all.
 pub(crate) fn threads() -> Vec<Row> {
     let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
+    let mut rows = threads_of("1,000 threads", &object);
+    let locked: RwLock<Box<dyn Slow>> = RwLock::new(Box::new(Old));
+    rows.extend(threads_of("1,000 threads, RwLock<Box<dyn>>", &locked));
+    rows.push(floor());
+    rows
+}
+
+fn threads_of(name: &str, subject: &impl Subject) -> Vec<Row> {
     let (clock, stop) = (Instant::now(), AtomicBool::new(false));
     let calls = Mutex::new(Vec::new());
     let swaps = std::thread::scope(|scope| {
         for _ in 0..CALLERS {
-            let caller = || {
+            thread(scope, || {
                 let mut own: Vec<Call> = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let made = now(clock);
-                    let (entered, left) = object.sleep(clock);
+                    let (entered, left) = subject.call(clock);
                     own.push((made, entered, left));
                 }
                 calls.lock().unwrap().extend(own);
-            };
-            std::thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, caller).expect("a thread");
+            });
         }
-        let swaps = swaps(&object, clock);
+        let swaps = swaps(clock, |n| subject.swap(n));
         stop.store(true, Ordering::Relaxed);
         swaps
     });
-    report("1,000 threads", &calls.into_inner().unwrap(), &swaps)
+    report(name, &calls.into_inner().unwrap(), &swaps)
+}
+
+/// 1,000 threads that sleep on one word, woken by one call of the kernel: when the last of them runs.
+fn floor() -> Row {
+    let mut last = Vec::new();
+    for _ in 0..SWAPS {
+        let (clock, word, asleep) = (Instant::now(), AtomicU32::new(0), AtomicUsize::new(0));
+        let (woken, latest) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                thread(scope, || {
+                    asleep.fetch_add(1, Ordering::Relaxed);
+                    while word.load(Ordering::Acquire) == 0 {
+                        futex(&word, libc::FUTEX_WAIT, 0);
+                    }
+                    latest.fetch_max(now(clock), Ordering::Relaxed);
+                });
+            }
+            while asleep.load(Ordering::Relaxed) < CALLERS {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(WORK);
+            woken.store(now(clock), Ordering::Relaxed);
+            word.store(1, Ordering::Release);
+            futex(&word, libc::FUTEX_WAKE, libc::c_int::MAX);
+        });
+        last.push((latest.into_inner() - woken.into_inner()) as f64 / 1e3);
+    }
+    last.sort_by(f64::total_cmp);
+    Row::new(LAST, "1,000 threads woken by one futex call (floor)", quantile(&last, 0.5), "µs")
+}
+
+fn futex(word: &AtomicU32, operation: libc::c_int, value: libc::c_int) {
+    let nothing = std::ptr::null::<libc::timespec>();
+    // SAFETY: futex(2) reads the word, which lives; there is no timespec.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), operation | libc::FUTEX_PRIVATE_FLAG, value, nothing)
+    };
 }
 
 /// 1,000 tasks on as many threads as there are processors.
@@ -115,7 +196,7 @@ pub(crate) fn tasks() -> Vec<Row> {
             })
         })
         .collect();
-    let swaps = swaps(&object, clock);
+    let swaps = swaps(clock, |n| swap(&object, n));
     STOP.store(true, Ordering::Relaxed);
     let calls: Vec<Call> =
         runtime.block_on(async { futures_of(tasks).await }).into_iter().flatten().collect();
@@ -156,12 +237,7 @@ fn report(subject: &str, calls: &[Call], swaps: &[Swap]) -> Vec<Row> {
         Row::new("last call left → open again, worst swap", subject, quantile(&opened, 1.0), "µs"),
         Row::new("delay beyond the longest call, median caller", subject, quantile(&beyond, 0.5), "µs"),
         Row::new("delay beyond the longest call, 99 % of callers", subject, quantile(&beyond, 0.99), "µs"),
-        Row::new(
-            "delay beyond the longest call, last caller of the median swap",
-            subject,
-            quantile(&worst, 0.5),
-            "µs",
-        ),
+        Row::new(LAST, subject, quantile(&worst, 0.5), "µs"),
         Row::new("callers delayed a swap", subject, beyond.len() as f64 / swaps.len() as f64, ""),
     ]
 }

@@ -202,6 +202,7 @@ fn help() {
       revert       Take a patch, or a module, out of running processes
       status       Show which patches, modules and classes are in running processes
       log          Show what was done to the modules of running programs
+      watch        Build a module and load it into running programs whenever its sources change
       recover      Complete, or take back, what a killed liveline left in processes
       demo         Show the whole thing on a small server under load
       completions  Print a completion script for a shell
