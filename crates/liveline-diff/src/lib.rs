@@ -13,9 +13,11 @@ mod entry;
 mod far;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gather;
 mod held;
 mod initializers;
 mod input;
+mod judge;
 mod moved;
 mod names;
 mod place;
