@@ -1,13 +1,66 @@
-//! A module's own words, read from its file without running it.
+//! What modules and programs say of themselves, read from their files without running them.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The section in which a module describes itself.
 pub const SECTION: &str = ".liveline";
 
+/// The section that has all interfaces a file was compiled with.
+pub const INTERFACES: &str = ".liveline.interfaces";
+
 const HEADER: usize = 64;
 const SECTION_HEADER: usize = 64;
 
-/// The text of the section, if the file is a 64-bit little-endian ELF file that has it.
+/// What a module says of itself, if the file is one.
 pub fn description(file: &[u8]) -> Option<&str> {
+    text(file, SECTION)
+}
+
+/// How interfaces that a program and a module both have differ, in words.
+pub fn changed_interfaces(program: &[u8], module: &[u8]) -> Vec<String> {
+    let (have, offered) = (interfaces(program), interfaces(module));
+    let mut changes = Vec::new();
+    for ((own, name), methods) in offered {
+        let Some(before) = have.get(&(own, name)) else { continue };
+        let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| -> String {
+            let all: Vec<&str> = these.difference(those).copied().collect();
+            if all.is_empty() { "nothing besides".to_owned() } else { all.join("; ") }
+        };
+        if *before != methods {
+            changes.push(format!(
+                "interface {name} of crate {own}: only the program has: {}; only the module has: {}",
+                only(before, &methods),
+                only(&methods, before)
+            ));
+        }
+    }
+    changes
+}
+
+/// Crate and name of each interface, with its methods.
+fn interfaces(file: &[u8]) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
+    let mut found: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    let mut current = None;
+    // Between what crates wrote the linker may have put zeros.
+    for line in text(file, INTERFACES).unwrap_or_default().split(['\n', '\0']) {
+        match line.split_once(' ') {
+            Some(("interface", words)) => {
+                current = words.split_once(' ');
+                found.extend(current.map(|key| (key, BTreeSet::new())));
+            }
+            Some(("method", words)) => {
+                if let Some(methods) = current.and_then(|key| found.get_mut(&key)) {
+                    methods.insert(words);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The text of a section, if the file is a 64-bit little-endian ELF file that has it.
+fn text<'file>(file: &'file [u8], wanted: &str) -> Option<&'file str> {
     if file.get(..6)? != b"\x7fELF\x02\x01" {
         return None;
     }
@@ -24,7 +77,7 @@ pub fn description(file: &[u8]) -> Option<&str> {
     let names = contents(file, section(names)?)?;
     let found = (0..count).filter_map(section).find(|header| {
         let name = quad(header, 0).and_then(|at| names.get(at..));
-        name.is_some_and(|name| name.starts_with(SECTION.as_bytes()) && name.get(SECTION.len()) == Some(&0))
+        name.is_some_and(|name| name.starts_with(wanted.as_bytes()) && name.get(wanted.len()) == Some(&0))
     })?;
     std::str::from_utf8(contents(file, found)?).ok()
 }
@@ -53,7 +106,10 @@ mod tests {
 
     /// An ELF file with the sections: none, names, ours.
     fn file(text: &[u8]) -> Vec<u8> {
-        let names = b"\0.names\0.liveline\0";
+        file_with(b"\0.names\0.liveline\0", text)
+    }
+
+    fn file_with(names: &[u8], text: &[u8]) -> Vec<u8> {
         let mut file = vec![0; HEADER];
         file[..6].copy_from_slice(b"\x7fELF\x02\x01");
         let (names_at, text_at) = (file.len(), file.len() + names.len());
@@ -75,6 +131,24 @@ mod tests {
     #[test]
     fn the_section_is_found() {
         assert_eq!(description(&file(b"words")), Some("words"));
+    }
+
+    #[test]
+    fn interfaces_are_told_apart_by_their_methods() {
+        let file = |text: &str| file_with(b"\0.names\0.liveline.interfaces\0", text.as_bytes());
+        let program = file(
+            "interface shop Policy\nmethod fn a ()\nmethod fn b ()\n\0\0interface shop Same\nmethod fn c ()\n",
+        );
+        let module = file(
+            "interface shop Same\nmethod fn c ()\ninterface shop Policy\nmethod fn a ()\nmethod fn b (n : u64)\ninterface own New\n",
+        );
+        assert_eq!(
+            changed_interfaces(&program, &module),
+            [
+                "interface Policy of crate shop: only the program has: fn b (); only the module has: fn b (n : u64)"
+            ]
+        );
+        assert!(changed_interfaces(b"", &module).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `#[interface]`: a trait, and the reference that implements it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
     Attribute, Error, FnArg, ItemTrait, Pat, Result, Signature, TraitItem, TraitItemFn, parse_quote, parse2,
@@ -33,8 +33,17 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
     let name = &item.ident;
     let text = name.to_string();
+    let described = describe(&text, &written);
+    let length = described.len();
+    let described = Literal::byte_string(described.as_bytes());
     Ok(quote! {
         #item
+
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = ".liveline.interfaces")]
+            static INTERFACE: [u8; #length] = *#described;
+        };
 
         #[automatically_derived]
         impl ::liveline_runtime::Interface for dyn #name {
@@ -52,6 +61,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             #(#guards)*
         }
     })
+}
+
+/// The interface as it can be read in the files of programs and modules, to tell how two of one name differ.
+fn describe(name: &str, methods: &[String]) -> String {
+    let own = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
+    let methods: String = methods.iter().map(|method| format!("method {method}\n")).collect();
+    format!("interface {own} {name}\n{methods}")
 }
 
 fn check(item: &ItemTrait) -> Result<()> {

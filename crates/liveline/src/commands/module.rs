@@ -43,7 +43,13 @@ pub(crate) fn load(
     (dry_run, renumber, timeout): (bool, bool, Duration),
 ) -> std::result::Result<Outcome, Failure> {
     let apply = Apply { size: bytes.len() as u64, dry_run, renumber, timeout_ms: milliseconds(timeout) };
-    change(pid, Command::Apply(apply), bytes, timeout)
+    let mut outcome = change(pid, Command::Apply(apply), bytes, timeout)?;
+    if outcome.state == State::Refused {
+        // The program knows that a crate differs; how, stands in the files.
+        let program = std::fs::read(format!("/proc/{pid}/exe")).unwrap_or_default();
+        outcome.reasons.extend(image::changed_interfaces(&program, bytes));
+    }
+    Ok(outcome)
 }
 
 pub(crate) fn revert(pids: &[i32], args: &RevertArgs, name: &str) -> Result {

@@ -298,6 +298,18 @@ fn watch() -> Outcome {
     }
     server.expect("sell", "5 sold, 7", "with the interface as it was")?;
 
+    let shared = shop.project.tree().join("shop/src/lib.rs");
+    let before = fs::read_to_string(&shared).map_err(|e| e.to_string())?;
+    fs::write(&shared, before.replace("stay(&self, until: &str", "stay(&self, until: &str, _more: u32"))
+        .map_err(|e| e.to_string())?;
+    let said = watch.next()?.to_string();
+    for words in ["interface Policy of crate shop", "only the module has: fn stay", "_more:u32"] {
+        if !said.contains(words) {
+            return Err(format!("after a change of a method: not {words}: {said}"));
+        }
+    }
+    server.expect("sell", "6 sold, 7", "after a change of a method")?;
+
     // Builds leave nothing behind but the last of them.
     let kept =
         fs::read_dir(shop.project.tree().join("target/debug/incremental")).map_err(|e| e.to_string())?;
