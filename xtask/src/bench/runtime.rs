@@ -57,8 +57,10 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
                  column is ns or bytes above `Box<dyn Trait>`. `hot-lib-reloader`: a function of a library built for the run, \
                  called as the code that `hot_module` writes calls it. Swap: 1,000 callers, each in calls of 50 ms; 20 \
                  swaps of a stateless object; a delay counts from where the longest call that was inside when the swap \
-                 began has left. Class: 1,000,000 instances whose layout changes, while two threads call random ones \
-                 (64 calls, then 50 µs of rest); \"no update\" is the same without any.",
+                 began has left. `arc-swap` and crossbeam-epoch leave calls inside in the old object and hand over no state, so \
+                 they have no row there. Class: 1,000,000 instances whose layout changes, while two threads call random ones \
+                 (64 calls, then 50 µs of rest); \"no update\" is the same without any. A call over 1 ms waited if its thread went to sleep in it; \
+                 otherwise it had no processor.",
         head: vec!["what", "subject", "value", "above Box"],
         rows: figures.rows(),
         verdict: figures.verdict(),
@@ -100,7 +102,7 @@ impl Figures {
 
     /// The goals, each with what was measured.
     fn verdict(&self) -> String {
-        let value = |what, subject| self.value(what, subject).unwrap_or(f64::NAN);
+        let value = |what: &str, subject: &str| self.value(what, subject).unwrap_or(f64::NAN);
         let above = |what| value(what, OURS) - value(what, PLAIN);
         let grown = |subject| {
             let together = self.0.iter().find(|f| f.what.contains("threads at once") && f.subject == subject);
@@ -113,8 +115,11 @@ impl Figures {
         let of_update = "update of 1,000,000 instances under load";
         let eager = value(of_update, "eager update");
         let lazy = value(of_update, "lazy update");
-        let opened = value("last call left → open again, median", "1,000 tasks");
-        let last = value("delay beyond the longest call, last caller", "1,000 tasks");
+        let waited = |subject| value("of those, calls that waited", subject);
+        let last = |subject: &str| value("delay beyond the longest call, last caller", subject);
+        let tasks = last("1,000 tasks");
+        let [threads, locked, woken] = ["", ", RwLock<Box<dyn>>", " woken by one futex call (floor)"]
+            .map(|more| last(&format!("1,000 threads{more}")) / 1e3);
         let soak = |what: &str| {
             self.0.iter().find(|f| f.what.ends_with(what)).map_or(f64::NAN, |figure| figure.value)
         };
@@ -130,25 +135,44 @@ impl Figures {
                 format!("{:.2} times the time of one thread, `Box` {:.2}", grown(OURS), grown(PLAIN)),
             ),
             goal(
-                opened <= 50.0 && last <= 50.0,
-                "1,000 callers delayed at most the longest call and 50 µs",
+                tasks <= 50.0,
+                "1,000 tasks delayed at most the longest call and 50 µs",
+                format!("the last of them after {tasks:.0} µs (median swap)"),
+            ),
+            goal(
+                threads <= 0.05,
+                "1,000 threads delayed at most the longest call and 50 µs",
                 format!(
-                    "open again after {opened:.0} µs, the last of 1,000 tasks after {last:.0} µs (median swap)"
+                    "the last of them after {threads:.1} ms; behind an `RwLock` after {locked:.1} ms; to wake 1,000 threads \
+                     at all takes {woken:.1} ms on these processors"
                 ),
             ),
             goal(eager <= 1000.0, "1,000,000 instances replaced within 1 s", format!("{eager:.0} ms")),
             goal(lazy <= 1.0, "a lazy update within 1 ms", format!("{lazy:.2} ms")),
             goal(
-                long("eager update") <= long("no update") && long("lazy update") <= long("no update"),
+                waited("eager update") == 0.0 && waited("lazy update") == 0.0,
                 "no call delayed over 1 ms by an update",
                 format!(
-                    "{} calls took longer in the eager update and {} in the lazy one, {} with no update at all",
-                    long("eager update"),
-                    long("lazy update"),
-                    long("no update")
+                    "{} calls waited longer in the eager update and {} in the lazy one. Without a processor for longer \
+                     were {} and {}; {} with no update at all, {} beside a thread that replaced as many boxes",
+                    waited("eager update"),
+                    waited("lazy update"),
+                    long("eager update") - waited("eager update"),
+                    long("lazy update") - waited("lazy update"),
+                    long("no update"),
+                    long("no update, another thread replaces 1,000,000 boxes"),
                 ),
             ),
-            goal(entry <= 32.5, "at most 32 bytes for each object over itself", format!("{entry:.1} bytes")),
+            goal(
+                above(memory) <= 32.0,
+                "at most 32 bytes for each object over itself",
+                format!(
+                    "{:.1} bytes over a `Box` with its handle: an entry of {entry:.1} bytes ({:.1} of it are room that is \
+                     not used yet), and a handle 8 bytes smaller",
+                    above(memory),
+                    entry - 32.0
+                ),
+            ),
             goal(
                 soak("lost or doubled") == 0.0 && soak("add up") == 1.0 && soak("first tenth") <= 1024.0,
                 "100,000 swaps under load: 0 calls lost or doubled, memory flat",
