@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use liveline_build::debian::{Archive, Recipe, Room, TextChange, patches, prove};
 
 use crate::shell::Result;
+use crate::trial::{TrialReport, Update, publish};
 
 /// A program or library of the package.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,32 @@ pub(crate) struct Prepared {
     pub(crate) sides: Vec<Side>,
     /// The patches by which the newer version differs.
     pub(crate) patches: Vec<String>,
+}
+
+impl Side {
+    /// The update of it. `assume` are types taken as compatible on our word.
+    pub(crate) fn update<'a>(&'a self, name: &'a str, patch: &'a str, assume: &'a [&'a str]) -> Update<'a> {
+        let (target, debug, old, new) = (&self.running, &self.twin, &self.old, &self.new);
+        Update { name, patch, target, debug, old, new, assume }
+    }
+}
+
+/// What a task found.
+#[derive(Serialize)]
+struct Report {
+    /// How each twin was proved.
+    proofs: Vec<String>,
+    patches: Vec<String>,
+    trials: Vec<TrialReport>,
+}
+
+impl Prepared {
+    /// Prints the report; an error if anything is not as it should be.
+    pub(crate) fn publish(self, trials: Vec<TrialReport>, json: bool) -> Result<()> {
+        let proofs = self.sides.into_iter().map(|side| side.proof).collect();
+        let report = Report { proofs, patches: self.patches, trials };
+        publish(&report, &report.trials, json)
+    }
 }
 
 impl SecurityUpdate {

@@ -4,12 +4,10 @@ mod client;
 
 use liveline_demo::Words;
 use liveline_demo::load::Fault;
-use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
 use crate::python::{Connection, Setup, start};
 use crate::shell::{self, Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
 use liveline_build::debian::TextChange;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
@@ -43,14 +41,6 @@ const FIX: [TextChange; 2] = [
     },
 ];
 
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proof: String,
-    patches: Vec<String>,
-    trials: Vec<TrialReport>,
-}
-
 /// Runs the trial, `times` applies and reverts.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
@@ -72,19 +62,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         request: client::request,
         fixed,
     };
-    let report = Update {
-        name: "libexpat in Python",
-        patch: "expat-security",
-        target: &side.running,
-        debug: &side.twin,
-        old: &side.old,
-        new: &side.new,
-        assume: &[],
-    }
-    .run(&tool, times, words, |folder| start(&setup, folder, words))?;
-    let trials = vec![report];
-    let report = Report { proof: side.proof.clone(), patches: expat.patches, trials };
-    publish(&report, &report.trials, json)
+    let update = side.update("libexpat in Python", "expat-security", &[]);
+    let report = update.run(&tool, times, words, |folder| start(&setup, folder, words))?;
+    expat.publish(vec![report], json)
 }
 
 /// Whether the fix is felt.

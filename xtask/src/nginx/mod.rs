@@ -9,11 +9,9 @@ pub(crate) use service::{Clients, Nginx};
 use std::path::PathBuf;
 
 use liveline_demo::Words;
-use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
 use crate::shell::{self, Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
 use liveline_build::debian::Archive;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
@@ -55,14 +53,6 @@ pub(crate) fn stock(archive: &Archive) -> Result<PathBuf> {
     UPDATE.stock(archive, &UPDATE.programs[0])
 }
 
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proof: String,
-    patches: Vec<String>,
-    trials: Vec<TrialReport>,
-}
-
 /// Runs the trial, `times` applies and reverts.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
@@ -75,17 +65,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.line(&format!("patches of the update: {}", nginx.patches.join(", ")));
     words.line("Seen from outside (CVE-2026-42533): an answer made of a capture that becomes shorter while the answer is");
     words.line("put together. The old code sends as many bytes as it had counted before, the new one those it wrote.");
-    let report = Update {
-        name: "nginx, master and workers",
-        patch: "nginx-security",
-        target: &side.running,
-        debug: &side.twin,
-        old: &side.old,
-        new: &side.new,
-        assume: &ASSUMED,
-    }
-    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
-    let trials = vec![report];
-    let report = Report { proof: side.proof.clone(), patches: nginx.patches, trials };
-    publish(&report, &report.trials, json)
+    let update = side.update("nginx, master and workers", "nginx-security", &ASSUMED);
+    let report = update.run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    nginx.publish(vec![report], json)
 }

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 
 use liveline_demo::Words;
 use liveline_demo::tool::Tool;
-use serde::Serialize;
 
 use crate::debian::{Prepared, Program, SecurityUpdate, Side};
 use crate::nginx;
 use crate::shell::{self, Failure, Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
+use crate::trial::TrialReport;
 use service::Which;
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
@@ -41,13 +40,6 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
 /// file of `OSSL_STORE` open.
 const ASSUMED: [&str; 2] = ["cache_objects", "struct file_ctx_st"];
 
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proofs: Vec<String>,
-    trials: Vec<TrialReport>,
-}
-
 /// Runs the trials, `times` applies and reverts each.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
@@ -67,9 +59,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         "old code, and refuses it in the new. nginx has the same library mapped, and TLS clients throughout.",
     );
     let crypto = scene.trial(Which::Crypto, "libcrypto in nginx and Python")?;
-    let proofs = scene.openssl.sides.iter().map(|side| side.proof.clone()).collect();
-    let report = Report { proofs, trials: vec![ssl, crypto] };
-    publish(&report, &report.trials, json)
+    scene.openssl.publish(vec![ssl, crypto], json)
 }
 
 struct Scene {
@@ -88,24 +78,13 @@ impl Scene {
         }
     }
 
-    fn update<'a>(&'a self, which: Which, name: &'a str, assume: &'a [&'a str]) -> Result<Update<'a>> {
-        let [ssl, crypto] = self.sides()?;
-        let side = if which == Which::Ssl { ssl } else { crypto };
-        Ok(Update {
-            name,
-            patch: which.patch(),
-            target: &side.running,
-            debug: &side.twin,
-            old: &side.old,
-            new: &side.new,
-            assume,
-        })
-    }
-
     fn trial(&self, which: Which, name: &str) -> Result<TrialReport> {
         let [ssl, crypto] = self.sides()?;
-        let assume: &[&str] = if which == Which::Ssl { &[] } else { &ASSUMED };
-        self.update(which, name, assume)?.run(&self.tool, self.times, self.words, |folder| {
+        let update = match which {
+            Which::Ssl => ssl.update(name, which.patch(), &[]),
+            Which::Crypto => crypto.update(name, which.patch(), &ASSUMED),
+        };
+        update.run(&self.tool, self.times, self.words, |folder| {
             service::start(which, &self.nginx, [&ssl.running, &crypto.running], folder, self.words)
         })
     }

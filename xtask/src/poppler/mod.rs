@@ -4,12 +4,10 @@ mod document;
 
 use liveline_demo::Words;
 use liveline_demo::load::Fault;
-use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
 use crate::python::{Connection, Setup, start};
 use crate::shell::{self, Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "poppler",
@@ -25,14 +23,6 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
     // Only the library itself, none of its bindings and tools.
     rules: "override_dh_auto_build:\n\tdh_auto_build -- poppler\n",
 };
-
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proof: String,
-    patches: Vec<String>,
-    trials: Vec<TrialReport>,
-}
 
 /// Runs the trial, `times` applies and reverts.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
@@ -55,19 +45,9 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
         request: document::request,
         fixed,
     };
-    let report = Update {
-        name: "libpoppler in Python",
-        patch: "poppler-security",
-        target: &side.running,
-        debug: &side.twin,
-        old: &side.old,
-        new: &side.new,
-        assume: &[],
-    }
-    .run(&tool, times, words, |folder| start(&setup, folder, words))?;
-    let trials = vec![report];
-    let report = Report { proof: side.proof.clone(), patches: poppler.patches, trials };
-    publish(&report, &report.trials, json)
+    let update = side.update("libpoppler in Python", "poppler-security", &[]);
+    let report = update.run(&tool, times, words, |folder| start(&setup, folder, words))?;
+    poppler.publish(vec![report], json)
 }
 
 /// Whether the fix is felt.

@@ -8,18 +8,8 @@ pub(crate) use build::build;
 pub(crate) use service::start;
 
 use liveline_demo::Words;
-use serde::Serialize;
 
 use crate::shell::{Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
-
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proof: String,
-    patches: Vec<String>,
-    trials: Vec<TrialReport>,
-}
 
 /// Runs the trial, `times` applies and reverts.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
@@ -33,17 +23,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.line(
         "needed. The old code takes it and reads a value from the wrong place, the new one refuses it.",
     );
-    let report = Update {
-        name: "redis-server and replica",
-        patch: "redis-security",
-        target: &side.running,
-        debug: &side.twin,
-        old: &side.old,
-        new: &side.new,
-        assume: &[],
-    }
-    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
-    let trials = vec![report];
-    let report = Report { proof: side.proof.clone(), patches: redis.patches, trials };
-    publish(&report, &report.trials, json)
+    let update = side.update("redis-server and replica", "redis-security", &[]);
+    let report = update.run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    redis.publish(vec![report], json)
 }

@@ -6,11 +6,9 @@ mod origin;
 mod service;
 
 use liveline_demo::Words;
-use serde::Serialize;
 
 use crate::debian::{Program, SecurityUpdate};
 use crate::shell::{self, Result, liveline};
-use crate::trial::{TrialReport, Update, publish};
 
 const UPDATE: SecurityUpdate = SecurityUpdate {
     package: "squid",
@@ -28,14 +26,6 @@ const UPDATE: SecurityUpdate = SecurityUpdate {
         $(MAKE) -C $$part LIBTOOLFLAGS=--tag=disable-static || exit 1; done\n",
 };
 
-/// What the task found.
-#[derive(Serialize)]
-struct Report {
-    proof: String,
-    patches: Vec<String>,
-    trials: Vec<TrialReport>,
-}
-
 /// Runs the trial, `times` applies and reverts.
 pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.step("Preparing");
@@ -48,17 +38,7 @@ pub(crate) fn real(times: usize, words: Words, json: bool) -> Result<()> {
     words.line(&format!("patches of the update: {}", squid.patches.join(", ")));
     words.line("Seen from outside (CVE-2026-33515): a query of the Internet Cache Protocol with more behind its address.");
     words.line("The old code does as if it ended there, and says miss; the new one says error.");
-    let report = Update {
-        name: "squid, master and kid",
-        patch: "squid-security",
-        target: &side.running,
-        debug: &side.twin,
-        old: &side.old,
-        new: &side.new,
-        assume: &[],
-    }
-    .run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
-    let trials = vec![report];
-    let report = Report { proof: side.proof.clone(), patches: squid.patches, trials };
-    publish(&report, &report.trials, json)
+    let update = side.update("squid, master and kid", "squid-security", &[]);
+    let report = update.run(&tool, times, words, |folder| service::start(&side.running, folder, words))?;
+    squid.publish(vec![report], json)
 }
