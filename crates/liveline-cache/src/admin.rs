@@ -95,7 +95,8 @@ impl Classes {
 
     fn revert(&self, name: &str) -> Result<Report, ClassError> {
         let class = classes().into_iter().find(|known| known.name() == name);
-        class.ok_or_else(|| ClassError::Unknown(name.to_string()))?.revert()
+        let class = class.ok_or_else(|| ClassError::Unknown(name.to_string()))?;
+        class.revert_with(Options::with_patience(PATIENCE))
     }
 }
 
