@@ -18,6 +18,14 @@ pub enum Change {
 }
 
 impl Change {
+    /// The tree that it copies from, if any.
+    pub(crate) fn tree(&self) -> Option<&Path> {
+        match self {
+            Change::Fixes(_) => None,
+            Change::Tree(tree) => Some(tree),
+        }
+    }
+
     /// Binary files that differ, by a fix that does not hold their contents. Errors: the change cannot be read, or
     /// nothing of it can be carried.
     pub(crate) fn check(&self) -> Result<Vec<PathBuf>, BuildError> {

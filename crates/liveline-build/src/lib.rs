@@ -14,12 +14,15 @@ pub(crate) mod describe;
 mod explain;
 mod fix;
 mod identity;
+mod keeper;
 mod record;
 mod run;
 mod rustc;
+mod scratch;
 mod shim;
 mod side;
 mod stage;
+mod stop;
 mod tree;
 mod unseen;
 
@@ -35,7 +38,10 @@ pub use explain::{Difference, Fate, Touched};
 pub use fix::Change;
 pub use identity::Kept;
 pub use shim::run as run_as_tool;
+pub use stop::stop_flag;
+pub use unseen::names as list_in_brief;
 
+use crate::scratch::Scratch;
 use crate::side::{New, Plan, Products, Side};
 
 /// What to make a patch from.
@@ -57,7 +63,7 @@ pub struct Request {
     pub debug: Option<PathBuf>,
     /// Which product of the build it is, by the end of its path, where the name doesn't tell.
     pub product: Option<PathBuf>,
-    /// Where old sides are kept.
+    /// Where old sides are kept: an absolute path without symbolic links.
     pub cache: PathBuf,
     /// Name of the patch.
     pub name: String,
@@ -86,6 +92,8 @@ pub struct Made {
     pub compiled_old: Option<usize>,
     /// Compilations on the new side.
     pub compiled_new: usize,
+    /// Objects whose making was not seen, and which the fix does not reach for all that is known.
+    pub unseen: Vec<PathBuf>,
     /// Packages that the change raises to another version, and that are compiled under the one that runs.
     pub kept: Vec<Kept>,
     /// Why the change makes other crates of them, if it does.
@@ -315,9 +323,27 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// The cache is among what is to be copied to it.
+    #[error("the cache {cache} lies in {tree}, which is copied to the cache and stood in for by the copy")]
+    CacheInTree {
+        /// Where old sides are kept.
+        cache: PathBuf,
+        /// Sources.
+        tree: PathBuf,
+    },
+    /// It was asked to stop.
+    #[error("stopped: no patch was written, and nothing was changed")]
+    Stopped,
     /// The comparison could not be made.
     #[error(transparent)]
     Diff(#[from] DiffError),
+}
+
+impl BuildError {
+    /// Whether a log of the build is named in it, which has to be there to be read.
+    fn names_log(&self) -> bool {
+        !stop::is_asked() && matches!(self, BuildError::Build { .. })
+    }
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -326,6 +352,12 @@ fn list(paths: &[PathBuf]) -> String {
 
 /// Builds both sides and compares them. Nothing is written to the user's tree, nor to the system.
 pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
+    // Whatever it was that noticed.
+    build_unless_stopped(request, progress)
+        .map_err(|error| if stop::is_asked() { BuildError::Stopped } else { error })
+}
+
+fn build_unless_stopped(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Made, BuildError> {
     if request.command.is_empty() {
         return Err(BuildError::NoCommand);
     }
@@ -357,12 +389,19 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         products,
         cache: &request.cache,
     };
+    for tree in [Some(plan.source), Some(plan.place), request.change.tree()].into_iter().flatten() {
+        let tree = tree.canonicalize().unwrap_or_else(|_| tree.to_owned());
+        if request.cache.starts_with(&tree) {
+            return Err(BuildError::CacheInTree { cache: request.cache.clone(), tree });
+        }
+    }
+    std::fs::create_dir_all(&request.cache)
+        .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
+    scratch::sweep(&request.cache);
     let old = plan.old(progress)?;
     // Before the new side is built: what is wrong with the old one needs no waiting.
     let link = stage::choose(&plan, &old, &request.running, request.product.as_deref())?;
-    let work = tempfile::Builder::new()
-        .prefix("new-")
-        .tempdir_in(&request.cache)
+    let work = Scratch::new(&request.cache)
         .map_err(|source| BuildError::Copy { path: request.cache.clone(), source })?;
     let before = stage::stage(&plan, &old, link, &work.path().join("objects-old"))?;
     let other_compilers = compiler::check(&request.running, &before.comments)?;
@@ -370,9 +409,8 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         match plan.new_side(&old, link, &request.change, work.path(), progress) {
             Ok(made) => made,
             Err(error) => {
-                // Its log is named in the message.
-                if matches!(error, BuildError::Build { .. }) {
-                    let _ = work.keep();
+                if error.names_log() {
+                    work.keep();
                 }
                 return Err(error);
             }
@@ -383,7 +421,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
     let after = stage::stage(&plan, &new, again, &work.path().join("objects-new"))?;
     let described = plan.describe((&old, link), (&new, again), &identity, work.path(), progress)?;
     let twin = plan.in_copy(&link.output, &old.tree).filter(|_| request.cargo);
-    let request = &liveline_diff::Request {
+    let compared = liveline_diff::Request {
         old: before.objects,
         new: after.objects,
         target: request.running.clone(),
@@ -396,14 +434,16 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         no_types: request.no_types,
     };
     progress(Progress::Comparing);
-    let report = match &described {
-        Some(described) => liveline_diff::diff_described(request, described),
-        None => liveline_diff::diff(request),
-    }?;
+    let debug = compared.debug.clone();
+    let report = stop::unless_asked(move || match &described {
+        Some(described) => liveline_diff::diff_described(&compared, described),
+        None => liveline_diff::diff(&compared),
+    })
+    .map_err(|source| BuildError::Tool { tool: "the comparison".into(), source })??;
     let absent = report.verdicts.iter().filter(|verdict| verdict.verdict == VerdictKind::NotLinked);
     let absent: Vec<&str> = absent.map(|verdict| verdict.symbol.as_str()).collect();
     if report.patch.is_none() && !report.refused && !absent.is_empty() {
-        let running = request.debug.as_deref().unwrap_or(&request.target);
+        let running = debug.as_deref().unwrap_or(&request.running);
         stage::check_same_program(&plan, &old, link, running, &absent)?;
     }
     Ok(Made {
@@ -413,6 +453,7 @@ pub fn build(request: &Request, progress: &mut dyn FnMut(Progress)) -> Result<Ma
         other_compilers,
         compiled_old: (!old.cached).then(|| old.compiles().count()),
         compiled_new: new.compiles().count(),
+        unseen: unseen::paths(&unseen),
         kept: identity.kept,
         identity_lost: identity.lost,
         cache_left_out: run::cache_left_out(),

@@ -102,6 +102,33 @@ pub(crate) fn hash(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// Names the files of all events by where they seem to lie, as `places` has it: first where they lie, then where they
+/// seem to.
+pub(crate) fn place(record: &Path, places: &[(&Path, &Path)]) -> io::Result<()> {
+    let placed = |path: &mut OsString| {
+        let found =
+            places.iter().find_map(|(from, to)| Some(to.join(Path::new(path).strip_prefix(from).ok()?)));
+        if let Some(found) = found {
+            *path = found.into();
+        }
+    };
+    for file in files(record)? {
+        let mut event: Event = serde_json::from_slice(&fs::read(&file)?)?;
+        match &mut event {
+            Event::Compile(compile) => {
+                placed(&mut compile.output);
+                compile.depends.iter_mut().flatten().for_each(placed);
+            }
+            Event::Link(link) => {
+                placed(&mut link.output);
+                link.inputs.iter_mut().for_each(|input| placed(&mut input.path));
+            }
+        }
+        fs::write(&file, serde_json::to_vec(&event)?)?;
+    }
+    Ok(())
+}
+
 /// How many events there are by now.
 pub(crate) fn count(record: &Path) -> usize {
     let Ok(entries) = fs::read_dir(record) else { return 0 };
@@ -110,9 +137,14 @@ pub(crate) fn count(record: &Path) -> usize {
 
 /// All events, in their order.
 pub(crate) fn read(record: &Path) -> io::Result<Vec<Event>> {
+    let all = files(record)?;
+    all.iter().map(|file| serde_json::from_slice(&fs::read(file)?).map_err(io::Error::from)).collect()
+}
+
+fn files(record: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(record)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
     files.retain(|file| file.extension().is_some_and(|end| end == "json"));
     files.sort();
-    files.iter().map(|file| serde_json::from_slice(&fs::read(file)?).map_err(io::Error::from)).collect()
+    Ok(files)
 }

@@ -5,15 +5,17 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
+use crate::keeper::{self, Kept};
+use crate::scratch::Scratch;
 use crate::{BuildError, Progress, record, shim};
 
 /// Puts copies in the places of the tree and of its products, in a mount namespace of its own, and runs the command
 /// there.
-const ENTER: &str = r#"while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit; done
+const ENTER: &str = r#"[ "$1" != --pid ] || mount -t proc proc /proc || exit
+shift
+while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit; done
 shift; LIVELINE_BUILD_ROOM=$(readlink /proc/self/ns/mnt) && export LIVELINE_BUILD_ROOM && cd "$1" && shift && exec "$@""#;
 
 /// A build of one side.
@@ -43,6 +45,13 @@ pub(crate) struct Run<'a> {
     pub(crate) epoch: u64,
 }
 
+/// A command that runs a build.
+struct Placed {
+    command: Command,
+    /// The copy is built where it lies.
+    plain: bool,
+}
+
 impl Run<'_> {
     /// Runs the build to its end.
     pub(crate) fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), BuildError> {
@@ -51,24 +60,17 @@ impl Run<'_> {
         let log = fs::File::create(self.log)
             .map_err(|source| BuildError::Copy { path: self.log.into(), source })?;
         let again = log.try_clone().map_err(|source| BuildError::Copy { path: self.log.into(), source })?;
-        let mut command = self.placed()?;
+        let Placed { mut command, plain } = self.placed()?;
         self.environment(&mut command);
-        command.stdin(Stdio::null()).stdout(log).stderr(again);
-        let tool = self.command.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut child = command.spawn().map_err(|source| BuildError::Tool { tool, source })?;
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) => {
-                    progress(Progress::Building { side: self.side, steps: record::count(self.record) });
-                    thread::sleep(Duration::from_millis(100));
-                }
-                Err(source) => return Err(BuildError::Tool { tool: "the build".into(), source }),
-            }
-        };
+        command.stdout(log).stderr(again);
+        let mut told = || progress(Progress::Building { side: self.side, steps: record::count(self.record) });
+        let status = Kept::spawn(&mut command)
+            .and_then(|kept| kept.wait(&mut told))
+            .map_err(|source| BuildError::Tool { tool: "the build".into(), source })?;
         progress(Progress::Built { side: self.side, steps: record::count(self.record) });
         if status.success() {
-            return Ok(());
+            let moved = if plain { record::place(self.record, &self.mounts) } else { Ok(()) };
+            return moved.map_err(|source| BuildError::Copy { path: self.record.into(), source });
         }
         Err(BuildError::Build {
             side: self.side,
@@ -80,22 +82,29 @@ impl Run<'_> {
     }
 
     /// The command in a namespace where the copy lies at the tree's path, or else in the copy itself.
-    fn placed(&self) -> Result<Command, BuildError> {
+    fn placed(&self) -> Result<Placed, BuildError> {
+        let keeper = self.shims.join(keeper::NAME);
         let mut reason = String::new();
-        for user in [false, true] {
-            let mut unshare = Command::new("unshare");
-            unshare.arg("--mount");
-            if user {
-                unshare.arg("--map-root-user");
-            }
-            unshare.args(["--", "sh", "-c", ENTER, "sh"]);
+        // Where processes cannot have a namespace, the keeper has to find them.
+        const WAYS: [&[&str]; 4] = [
+            &["--mount", "--pid", "--fork"],
+            &["--mount"],
+            &["--mount", "--pid", "--fork", "--map-root-user"],
+            &["--mount", "--map-root-user"],
+        ];
+        for options in WAYS {
+            let mut unshare = Command::new(&keeper);
+            let processes = options.contains(&"--pid");
+            unshare.args(processes.then_some(keeper::PASS)).arg("unshare").args(options).arg("--");
+            unshare.args(processes.then_some(&keeper)).args(["sh", "-c", ENTER, "sh"]);
+            unshare.arg(if processes { "--pid" } else { "--mount" });
             unshare.args(self.mounts.iter().flat_map(|(copy, place)| [copy, place]));
             unshare.arg("--").arg(self.place.join(self.folder));
-            let tried = Command::new(unshare.get_program()).args(unshare.get_args()).arg("true").output();
-            match tried {
+            let mut trial = Command::new(&keeper);
+            match Kept::output(trial.args(unshare.get_args()).arg("true")) {
                 Ok(done) if done.status.success() => {
                     unshare.args(self.command);
-                    return Ok(unshare);
+                    return Ok(Placed { command: unshare, plain: false });
                 }
                 Ok(done) => reason = String::from_utf8_lossy(&done.stderr).trim_end().to_owned(),
                 Err(error) => reason = error.to_string(),
@@ -106,17 +115,16 @@ impl Run<'_> {
         if let Some((_, place)) = self.mounts.iter().find(|(_, place)| !own(place)) {
             return Err(BuildError::NoNamespace { folder: (*place).into(), reason });
         }
-        let [program, words @ ..] = self.command else { return Err(BuildError::NoCommand) };
-        let mut plain = Command::new(program);
+        let mut plain = Command::new(keeper);
         let mut map = OsString::from("-ffile-prefix-map=");
         map.push(self.copy);
         map.push("=");
         map.push(self.place);
-        plain.args(words).current_dir(self.copy.join(self.folder)).env(shim::MAP, map);
+        plain.args(self.command).current_dir(self.copy.join(self.folder)).env(shim::MAP, map);
         if let Some((copy, _)) = self.products {
             plain.env("CARGO_TARGET_DIR", copy);
         }
-        Ok(plain)
+        Ok(Placed { command: plain, plain: true })
     }
 
     fn environment(&self, command: &mut Command) {
@@ -172,12 +180,14 @@ pub(crate) fn cache_left_out() -> Option<OsString> {
 }
 
 /// Makes the folder of shims: this program under the name of each compiler and linker in PATH.
-pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Copy { path: folder.into(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
+pub(crate) fn make_shims(cache: &Path) -> Result<PathBuf, BuildError> {
+    let folder = cache.join("shims");
+    let failed = |source| BuildError::Copy { path: folder.clone(), source };
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let scratch = Scratch::new(cache).map_err(failed)?;
     let own = std::env::current_exe().map_err(failed)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut names: Vec<OsString> = vec![shim::DESCRIBE.into()];
+    let mut names: Vec<OsString> = vec![shim::DESCRIBE.into(), keeper::NAME.into()];
     for place in std::env::split_paths(&path) {
         let Ok(entries) = fs::read_dir(&place) else { continue };
         for entry in entries.flatten() {
@@ -192,18 +202,17 @@ pub(crate) fn make_shims(folder: &Path) -> Result<(), BuildError> {
     names.push("ld".into());
     names.push("ld.lld".into());
     for name in names {
-        let link = folder.join(name);
+        let link = folder.join(&name);
         if fs::read_link(&link).is_ok_and(|target| target == own) {
             continue;
         }
         // Another build may run through the link that is there.
-        let mut part = link.clone().into_os_string();
-        part.push(format!(".{}", std::process::id()));
+        let part = scratch.path().join(&name);
         let _ = fs::remove_file(&part);
         std::os::unix::fs::symlink(&own, &part).map_err(failed)?;
         fs::rename(&part, &link).map_err(failed)?;
     }
-    Ok(())
+    Ok(folder)
 }
 
 /// The end of a log.

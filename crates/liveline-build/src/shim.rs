@@ -15,6 +15,7 @@ use std::process::{Command as Process, ExitCode, ExitStatus, Stdio};
 
 use crate::command::{Command, Task, expand, prerequisites};
 use crate::describe;
+use crate::keeper;
 use crate::record::{self, Again, Compile, Event, Input, Link, RECORD};
 use crate::rustc;
 
@@ -56,13 +57,16 @@ pub(crate) fn is_cache(wrapper: &OsStr) -> bool {
     ["sccache", "ccache", "cachepot"].iter().any(|cache| name == *cache)
 }
 
-/// If this process was started under the name of a compiler or linker by a recorded build: does that tool's work.
+/// If this process was started by a build, as its keeper or under the name of a compiler or linker: does that one's work.
 pub fn run() -> Option<ExitCode> {
-    let record = PathBuf::from(env::var_os(RECORD)?);
     let mut words = env::args_os();
     let own = PathBuf::from(words.next()?);
     let name = own.file_name()?.to_str()?.to_owned();
     let words: Vec<OsString> = words.collect();
+    if name == keeper::NAME {
+        return Some(keeper::keep(&words));
+    }
+    let record = PathBuf::from(env::var_os(RECORD)?);
     let shim = Shim { record, folder: env::current_dir().unwrap_or_default(), name };
     let done = match &*shim.name {
         DESCRIBE => describe::compile_list(Path::new(words.first()?)),

@@ -13,6 +13,7 @@ use crate::fix::{self, Change};
 use crate::identity::{self, Identity, Trees};
 use crate::record::{self, Compile, Event, Link};
 use crate::run::{Run, make_shims, side_files};
+use crate::scratch::Scratch;
 use crate::tree::{self, Manifest};
 use crate::{BuildError, Progress, describe, shim};
 
@@ -113,13 +114,17 @@ impl Plan<'_> {
         let made = |source: std::io::Error| BuildError::Copy { path: folder.clone(), source };
         let cached = folder.exists();
         if !cached {
-            fs::create_dir_all(self.cache).map_err(made)?;
             // Under its name only once it is whole: a build that is killed leaves nothing to be mistaken for one.
-            let part = tempfile::Builder::new().prefix("part-").tempdir_in(self.cache).map_err(made)?;
+            let part = Scratch::new(self.cache).map_err(made)?;
             let (copy, record, log) = side_files(part.path());
             progress(Progress::Copying);
             self.copy_source(&copy)?;
-            self.run((&copy, &[]), &record, &log, "old", &manifest, progress)?;
+            if let Err(error) = self.run((&copy, &[]), &record, &log, "old", &manifest, progress) {
+                if error.names_log() {
+                    part.keep();
+                }
+                return Err(error);
+            }
             let part = part.keep();
             if let Err(error) = fs::rename(&part, &folder) {
                 let _ = fs::remove_dir_all(&part);
@@ -261,8 +266,7 @@ impl Plan<'_> {
         manifest: &Manifest,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), BuildError> {
-        let shims = self.cache.join("shims");
-        make_shims(&shims)?;
+        let shims = make_shims(self.cache)?;
         let newest = manifest
             .keys()
             .filter_map(|path| fs::symlink_metadata(self.source.join(path)).ok()?.modified().ok());

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{BuildError, record};
+use crate::{BuildError, record, stop};
 
 /// What a tree holds: relative path → what tells its contents.
 pub(crate) type Manifest = BTreeMap<PathBuf, String>;
@@ -45,6 +45,7 @@ fn walk(
     let entries = fs::read_dir(&folder).map_err(|error| failed(&folder, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| failed(&folder, error))?;
+        stop::check().map_err(|error| failed(&folder, error))?;
         let kind = entry.file_type().map_err(|error| failed(&entry.path(), error))?;
         let inner = relative.join(entry.file_name());
         if entry.file_name() == ".git" || products == Some(&inner) {
@@ -74,6 +75,7 @@ fn copy_folder(from: &Path, to: &Path, left_out: Option<&Path>) -> Result<(), Fa
     fs::create_dir_all(to).map_err(failed(to))?;
     for entry in fs::read_dir(from).map_err(failed(from))? {
         let entry = entry.map_err(failed(from))?;
+        stop::check().map_err(failed(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(failed(&source))?;
         if kind.is_dir() {

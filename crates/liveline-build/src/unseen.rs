@@ -23,6 +23,11 @@ pub(crate) struct Unseen {
     source: Option<OsString>,
 }
 
+/// Their names, from the root of the tree.
+pub(crate) fn paths(unseen: &[Unseen]) -> Vec<PathBuf> {
+    unseen.iter().map(|one| one.name.clone()).collect()
+}
+
 /// Files that compilers of a side read, from the root of the tree.
 pub(crate) fn read(plan: &Plan, side: &Side) -> BTreeSet<PathBuf> {
     let files = side.compiles().filter_map(|compile| compile.depends.as_ref()).flatten();
@@ -55,7 +60,8 @@ pub(crate) fn check(
     Err(BuildError::Unseen { files: names(&files), objects: names(unseen.iter().map(|one| &one.name)) })
 }
 
-fn names<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> String {
+/// A list for people, without its end if it is long.
+pub fn names<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> String {
     const SHOWN: usize = 5;
     let all: Vec<String> = paths.into_iter().map(|path| path.display().to_string()).collect();
     match all.len().saturating_sub(SHOWN) {

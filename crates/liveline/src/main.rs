@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod control;
 mod failure;
+mod interrupt;
 mod print;
 mod select;
 

@@ -6,6 +6,9 @@ pub enum DebianError {
     /// This system is another one.
     #[error("this is no Debian system: its packages are rebuilt with its own compilers and libraries")]
     NotDebian,
+    /// It was asked to stop.
+    #[error("stopped: no patch was written; what was built is kept")]
+    Stopped,
     /// The room cannot be made.
     #[error("building as the archive did needs root: it is done in a room of overlays")]
     NotRoot,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::error::{DebianError, Result, Tried};
+use crate::keeper::{self, Kept};
 
 /// A command whose output goes to a log, shown only if it fails.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Quiet {
     command: Command,
     line: String,
     log: PathBuf,
+    /// By a keeper: all that it starts ends with this program.
+    kept: bool,
 }
 
 impl Quiet {
@@ -20,9 +23,20 @@ impl Quiet {
     pub fn new(folder: &Path, line: &str) -> Self {
         let mut words = line.split(' ');
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).current_dir(folder).stdin(Stdio::null());
-        command.env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive");
-        Quiet { command, line: line.to_string(), log: folder.join("last-command.log") }
+        command.args(words).stdin(Stdio::null());
+        Quiet::with(command, folder, line)
+    }
+
+    /// As [`Self::new`], and what it starts ends when this program does.
+    pub(super) fn kept(folder: &Path, line: &str) -> Result<Self> {
+        let mut command = keeper::command().tried("find this program")?;
+        command.args(line.split(' '));
+        Ok(Quiet { kept: true, ..Quiet::with(command, folder, line) })
+    }
+
+    fn with(mut command: Command, folder: &Path, line: &str) -> Self {
+        command.current_dir(folder).env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive");
+        Quiet { command, line: line.to_string(), log: folder.join("last-command.log"), kept: false }
     }
 
     /// With one more argument, which may hold spaces.
@@ -52,7 +66,8 @@ impl Quiet {
 
     /// Runs it and gives its standard output.
     pub fn output(mut self) -> Result<String> {
-        let output = self.command.output().tried(format!("run `{}`", self.line))?;
+        let output = if self.kept { Kept::output(&mut self.command) } else { self.command.output() };
+        let output = output.tried(format!("run `{}`", self.line))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
             return Err(DebianError::Command { line: self.line, status: output.status.to_string(), said });
@@ -64,7 +79,10 @@ impl Quiet {
     pub fn run(mut self) -> Result<()> {
         let log = File::create(&self.log).tried(format!("write {}", self.log.display()))?;
         let copy = log.try_clone().tried("copy a file handle")?;
-        let status = self.command.stdout(log).stderr(copy).status().tried(format!("run `{}`", self.line))?;
+        let command = self.command.stdout(log).stderr(copy);
+        let status =
+            if self.kept { Kept::spawn(command).and_then(|kept| kept.wait(|| ())) } else { command.status() };
+        let status = status.tried(format!("run `{}`", self.line))?;
         if status.success() {
             return Ok(());
         }

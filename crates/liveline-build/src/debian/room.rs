@@ -136,7 +136,7 @@ impl<'a> Room<'a> {
     pub fn run(&self, build: &Path, record: &Path) -> Result<Quiet> {
         let tool = std::env::current_exe().tried("find this program")?;
         let line = "unshare --mount --uts --propagation private sh";
-        let enter = Quiet::new(&self.folder, line).argument(self.folder.join("enter"));
+        let enter = Quiet::kept(&self.folder, line)?.argument(self.folder.join("enter"));
         let places = [&self.folder, self.archive.folder(), build, record, &tool];
         let enter = places.into_iter().fold(enter, Quiet::unsaid);
         Ok(enter

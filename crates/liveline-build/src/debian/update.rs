@@ -13,6 +13,7 @@ use super::proof::Proof;
 use super::rebuild::{Built, Recipe};
 use super::source::patches;
 use super::{Archive, Room};
+use crate::stop;
 
 /// What to make patches of.
 #[derive(Clone, Debug)]
@@ -73,6 +74,12 @@ pub struct Patched {
 
 /// Rebuilds both versions of a package and compares them. Nothing is written to the system.
 pub fn update(request: &Request, archive: &Archive) -> Result<Update> {
+    let made = update_unless_stopped(request, archive);
+    // Whatever it was that noticed, and whether or not the rest could be done without.
+    if stop::is_asked() { Err(DebianError::Stopped) } else { made }
+}
+
+fn update_unless_stopped(request: &Request, archive: &Archive) -> Result<Update> {
     let (source, old, new) = (&*request.source, &*request.old, &*request.new);
     let folder = |version: &str| archive.kept(source).join(format!("source-{version}"));
     let there = archive.sources(source)?;

@@ -10,9 +10,10 @@ use serde_json::json;
 use super::{debian, diff, patch_file};
 use crate::args::BuildArgs;
 use crate::failure::{Code, Failure, Result};
-use crate::print;
+use crate::{interrupt, print};
 
 pub(crate) fn run(args: &BuildArgs) -> Result {
+    interrupt::set_by_signals(&liveline_build::stop_flag())?;
     if let Some(words) = &args.debian {
         return debian::run(args, words);
     }
@@ -63,6 +64,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result {
         "compiled_old": made.compiled_old,
         "compiled_new": made.compiled_new,
         "other_compilers": made.other_compilers,
+        "unseen": made.unseen,
         "kept": made.kept,
         "identity_lost": made.identity_lost,
         "cache_left_out": made.cache_left_out.as_ref().map(|cache| cache.to_string_lossy()),
@@ -89,9 +91,11 @@ pub(super) fn cache(name: &str) -> std::result::Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::failed("no place for the cache: HOME is not set").hint("set LIVELINE_CACHE to a folder")
         })?;
-    let folder = folder.join(name);
-    std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
-    folder.canonicalize().map_err(|error| Failure::file(&folder, error))
+    let folder = std::path::absolute(folder.join(name)).map_err(|error| Failure::file(&folder, error))?;
+    // Nothing is made yet: it may be no place for a cache.
+    let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let real = there.canonicalize().map_err(|error| Failure::file(there, error))?;
+    Ok(folder.strip_prefix(there).map_or(real.clone(), |rest| real.join(rest)))
 }
 
 fn default_output(args: &BuildArgs) -> PathBuf {
@@ -126,6 +130,12 @@ fn show(made: &Made) {
     }
     if let Some(why) = &made.identity_lost {
         print::line(&format!("note: the versions that run cannot be kept: {why}"));
+    }
+    if !made.unseen.is_empty() {
+        let names = liveline_build::list_in_brief(&made.unseen);
+        print::line(&format!(
+            "note: how these objects are made was not seen, a path leads to their compiler: {names}"
+        ));
     }
     if let Some(cache) = &made.cache_left_out {
         print::line(&format!("note: both sides were compiled without {}", Path::new(cache).display()));
@@ -210,6 +220,9 @@ fn explain(error: BuildError, request: &Request) -> Failure {
         BuildError::OtherCompiler { .. } => refused("build with the running program's compiler, e.g. by CC=gcc-12"),
         BuildError::OtherProgram { .. } => refused("--running is the program as it runs, --product which product of the build it is"),
         BuildError::NotCompiled { .. } => refused("let the command build everything that the running program is made of"),
+        BuildError::CacheInTree { .. } => {
+            Failure::failed(words).hint("set LIVELINE_CACHE to a folder outside the sources")
+        }
         BuildError::OnlyBinary { .. } | BuildError::BinaryFix { .. } => {
             refused("give the sources with and without the fix instead: --old DIR --new DIR")
         }

@@ -26,6 +26,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build::one_command_and_no_objects", one_command),
         trial("build::dependency_files_of_its_own", dependency_files),
         trial("build::compiler_cache", compiler_cache),
+        trial("build::compiler_by_path", compiler_by_path),
+        trial("build::compiler_by_path_for_one_file", one_by_path),
         trial("build::distributed_compiler", distributed),
         trial("build::blanks_and_accents_in_paths", odd_paths),
         trial("build::shared_library", shared_library),
@@ -212,6 +214,33 @@ fn compiler_cache() -> Outcome {
     project.environment.push(("CCACHE_DIR", project.path("ccache")));
     repair(&project, "make CC='ccache gcc'", "server", &FIX)?;
     Ok(())
+}
+
+/// It goes past us; what it is to compile is named in its objects, and they are linked where we see it.
+fn compiler_by_path() -> Outcome {
+    let made = repair(&project()?, "make CC='/usr/bin/gcc -g'", "server", &FIX)?;
+    all_carried(&made)?;
+    unseen(&made, &["libprice.a/price.o", "main.o"])
+}
+
+/// The fix is in a file that was seen.
+fn one_by_path() -> Outcome {
+    let command = "make main.o CC=/usr/bin/gcc && make";
+    let made = repair(&project()?, command, "server", &FIX)?;
+    unseen(&made, &["main.o"])
+}
+
+/// These objects, and no others, are told as unseen.
+fn unseen(made: &Run, names: &[&str]) -> Outcome {
+    let told = made.json()?["unseen"].clone();
+    let mut told: Vec<&str> =
+        told.as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    told.sort_unstable();
+    if told == names {
+        Ok(())
+    } else {
+        Err(made.complain(&format!("expected {names:?} to be told as unseen")))
+    }
 }
 
 /// A compiler that sends its work to another machine works on this one.

@@ -1,6 +1,7 @@
 //! `liveline build`, given what it can make no patch of: a clear error, the tree as it was, nothing half-written.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Trial;
@@ -27,6 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build::refused::link_time_optimisation", link_time),
         trial("build::refused::other_sources", other_sources),
         trial("build::refused::same_trees", same_trees),
+        trial("build::refused::cache_in_the_tree", cache_in_tree),
+        trial("build::refused::log_of_the_build_is_there", log_is_there),
         trial("build::refused::full_disk", full_disk),
         trial("build::unstable_build_is_told", unstable),
         trial("build::killed_and_done_again", killed),
@@ -189,6 +192,42 @@ fn same_trees() -> Outcome {
         "nothing to do|nothing",
     )?;
     Ok(())
+}
+
+/// It would be copied to itself, and hidden from its own build by the copy.
+fn cache_in_tree() -> Outcome {
+    let mut project = built("")?;
+    let (fix, new) = (project.fix(&FIX)?, project.fixed(&FIX)?);
+    let inside = |folder: &Path| [folder.join("cache"), folder.join("no/such/folder")];
+    for cache in inside(&project.tree()).into_iter().chain(inside(&new)) {
+        project.environment = vec![("LIVELINE_CACHE", cache.clone())];
+        let words = if cache.starts_with(&new) {
+            vec!["--old", ".", "--new", text(&new)]
+        } else {
+            vec!["--fix", text(&fix)]
+        };
+        let run = refused(&project, &words, &["make"], exit::FAILED, "which is copied to the cache")?;
+        run.says("set LIVELINE_CACHE")?;
+        if cache.exists() {
+            return Err(run.complain("the cache was made in the tree"));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever reads of a log can read it.
+fn log_is_there() -> Outcome {
+    let project = built("")?;
+    let fix = project.fix(&FIX)?;
+    let command = ["sh", "-c", "seq 100; exit 3"];
+    let run = refused(&project, &["--fix", text(&fix)], &command, exit::FAILED, "its last words, from ")?;
+    let said = format!("{}{}", run.out, run.err);
+    let log = said.split("its last words, from ").nth(1).and_then(|rest| rest.split(':').next());
+    let log = log.ok_or_else(|| run.complain("no log is named"))?;
+    match fs::read_to_string(log) {
+        Ok(words) if words.starts_with("1\n2\n") => Ok(()),
+        other => Err(run.complain(&format!("the log holds {other:?}"))),
+    }
 }
 
 fn full_disk() -> Outcome {

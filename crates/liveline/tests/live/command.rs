@@ -145,6 +145,11 @@ impl Running {
         if code == 101 { Err(run.complain("it panicked")) } else { Ok(run) }
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     pub(crate) fn is_over(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))

@@ -5,6 +5,7 @@
 mod bad_input;
 mod build;
 mod build_cargo;
+mod build_life;
 mod build_refusals;
 mod builder;
 mod case;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
             trials.extend(build::trials());
             trials.extend(build_refusals::trials());
             trials.extend(build_cargo::trials());
+            trials.extend(build_life::trials());
             trials.extend(modules::trials());
             trials.extend(bad_input::trials());
             trials.extend(process_stack::trials());
