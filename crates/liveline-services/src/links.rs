@@ -24,6 +24,7 @@ pub use change::Change;
 pub use node::{Node, Transaction};
 pub use port::{Offer, Port, Unlinked};
 
+use crate::activity::Active;
 use node::Shared;
 
 /// Why a configuration was not changed. It is as it was.
@@ -54,6 +55,15 @@ pub enum ChangeError {
     /// The node was removed before.
     #[error("{0} is not in this configuration")]
     Removed(String),
+}
+
+impl From<Active> for ChangeError {
+    fn from(active: Active) -> Self {
+        match active {
+            Active::Busy { node, transactions } => Self::Busy { node, transactions },
+            Active::FromInside(node) => Self::FromInside(node),
+        }
+    }
 }
 
 /// A link, for people.
@@ -101,7 +111,7 @@ impl Configuration {
 
     /// All links.
     pub fn links(&self) -> Vec<Link> {
-        self.shared.links()
+        node::links(&self.shared)
     }
 }
 

@@ -1,16 +1,17 @@
 //! A change of a configuration: as a whole, or not at all.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use liveline_runtime::Interface;
 
 use super::ChangeError;
-use super::node::{Id, Linked, Node, Shared, State, is_inside};
+use super::node::{Linked, Links, Node, Shared};
 use super::port::{Offer, Port};
+use crate::activity::{Id, State};
 
 /// Links to be made and ended, nodes to be removed.
 pub struct Change {
@@ -83,33 +84,24 @@ impl Change {
     /// Nothing has changed then.
     pub fn commit(self, bound: Duration) -> Result<(), ChangeError> {
         let shared = Arc::clone(&self.shared);
-        let touched = self.touched();
-        // First this: another change may wait for the transaction from which we were called.
-        for node in &touched {
-            if is_inside(&shared, *node) {
-                let name = shared.state().nodes.get(node).map_or_else(String::new, |n| n.name.clone());
-                return Err(ChangeError::FromInside(name));
-            }
-        }
-        let _one = shared.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = shared.state();
-        let links = self.check(&state)?;
-        let mut state = passivate(&shared, state, &touched, bound)?;
-        // Nobody is inside and nobody enters: that needs no order.
-        let mut ends = Vec::new();
-        for step in self.steps {
-            match step {
-                Step::Link { set, .. } | Step::Unlink { set, .. } => ends.push(set),
-                Step::Remove { node, .. } => {
-                    state.nodes.remove(&node);
+        let (touched, steps) = (self.touched(), self.steps);
+        let before = shared.change(
+            &touched,
+            bound,
+            |state| check(&steps, state).map(|links| (steps, links)),
+            |state, (steps, links)| {
+                state.seen = links;
+                // Nobody is inside and nobody enters: that needs no order.
+                let mut before = Vec::new();
+                for step in steps {
+                    match step {
+                        Step::Link { set, .. } | Step::Unlink { set, .. } => before.push(set()),
+                        Step::Remove { node, .. } => state.remove(node),
+                    }
                 }
-            }
-        }
-        let before: Vec<_> = ends.into_iter().map(|set| set()).collect();
-        state.links = links;
-        activate(&mut state, &touched);
-        drop(state);
-        shared.moved.notify_all();
+                before
+            },
+        )?;
         // Outside of the lock: the last reference to an object runs what its user wrote.
         drop(before);
         Ok(())
@@ -125,75 +117,38 @@ impl Change {
         self.steps.iter().map(node).collect()
     }
 
-    /// The links as they will be.
-    fn check(&self, state: &State) -> Result<BTreeMap<Id, Linked>, ChangeError> {
-        let mut links = state.links.clone();
-        let mut removed = Vec::new();
-        for step in &self.steps {
-            match step {
-                Step::Link { port, linked, .. } => drop(links.insert(*port, linked.clone())),
-                Step::Unlink { port, .. } => drop(links.remove(port)),
-                Step::Remove { node, name } => {
-                    if !state.nodes.contains_key(node) {
-                        return Err(ChangeError::Removed(name.clone()));
-                    }
-                    removed.push(*node);
-                }
-            }
-        }
-        links.retain(|_, link| !removed.contains(&link.from));
-        let name = |id: &Id| state.nodes.get(id).map_or_else(String::new, |node| node.name.clone());
-        for link in links.values() {
-            if removed.contains(&link.to) {
-                let (node, from) = (name(&link.to), name(&link.from));
-                return Err(ChangeError::StillLinked { node, from, port: link.port.clone() });
-            }
-            if [link.from, link.to].iter().any(|end| !state.nodes.contains_key(end)) {
-                return Err(ChangeError::Removed(format!("a node of {} to {}", link.port, link.offer)));
-            }
-        }
-        Ok(links)
-    }
-
     fn must_know(&self, node: &Node) {
         assert!(Arc::ptr_eq(&self.shared, &node.shared), "{node:?} is of another configuration");
     }
 }
 
-/// Waits until no transaction of these nodes is under way; if that takes too long they are as before.
-fn passivate<'s>(
-    shared: &'s Shared,
-    mut state: MutexGuard<'s, State>,
-    nodes: &BTreeSet<Id>,
-    bound: Duration,
-) -> Result<MutexGuard<'s, State>, ChangeError> {
-    let deadline = Instant::now() + bound;
-    for id in nodes {
-        if let Some(node) = state.nodes.get_mut(id) {
-            node.passive = true;
+/// The links as they will be.
+fn check(steps: &[Step], state: &State<Links>) -> Result<Links, ChangeError> {
+    let mut links = state.seen.clone();
+    let mut removed = Vec::new();
+    for step in steps {
+        match step {
+            Step::Link { port, linked, .. } => drop(links.insert(*port, linked.clone())),
+            Step::Unlink { port, .. } => drop(links.remove(port)),
+            Step::Remove { node, name } => {
+                if !state.knows(*node) {
+                    return Err(ChangeError::Removed(name.clone()));
+                }
+                removed.push(*node);
+            }
         }
     }
-    loop {
-        let mut touched = nodes.iter().filter_map(|id| state.nodes.get(id));
-        let Some(busy) = touched.find(|node| node.transactions > 0) else { return Ok(state) };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let error = ChangeError::Busy { node: busy.name.clone(), transactions: busy.transactions };
-            activate(&mut state, nodes);
-            drop(state);
-            shared.moved.notify_all();
-            return Err(error);
+    links.retain(|_, link| !removed.contains(&link.from));
+    for link in links.values() {
+        if removed.contains(&link.to) {
+            let (node, from) = (state.name(link.to), state.name(link.from));
+            return Err(ChangeError::StillLinked { node, from, port: link.port.clone() });
         }
-        state = shared.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-    }
-}
-
-fn activate(state: &mut State, nodes: &BTreeSet<Id>) {
-    for id in nodes {
-        if let Some(node) = state.nodes.get_mut(id) {
-            node.passive = false;
+        if [link.from, link.to].iter().any(|end| !state.knows(*end)) {
+            return Err(ChangeError::Removed(format!("a node of {} to {}", link.port, link.offer)));
         }
     }
+    Ok(links)
 }
 
 impl fmt::Debug for Change {

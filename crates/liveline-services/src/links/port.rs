@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use liveline_runtime::{Interface, ObjectRef};
 
 use super::Target;
-use super::node::{Id, Node, Transaction};
+use super::node::{Node, Transaction};
+use crate::activity::Id;
 
 /// The port leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ impl<I: ?Sized + Interface> Port<I> {
             "{self:?} was used in a transaction of {}",
             transaction.node.name()
         );
-        if !self.node.shared.state().nodes.contains_key(&self.node.id) {
+        if !self.node.shared.state().knows(self.node.id) {
             return Err(Unlinked(format!("{self:?}")));
         }
         let target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
