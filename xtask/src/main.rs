@@ -1,4 +1,5 @@
-//! What scripts would do: `cargo xtask real memcached`, `cargo xtask bench pause|call|diff|all`.
+//! What scripts would do: `cargo xtask real memcached`, `cargo xtask bench pause|call|diff|all`,
+//! `cargo xtask sanitize address|thread|valgrind|miri`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -14,6 +15,7 @@ mod poppler;
 mod python;
 mod redis;
 mod rust;
+mod sanitize;
 mod shell;
 mod squid;
 mod trial;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use liveline_demo::Words;
 
-/// Trials on real programs, and benchmarks.
+/// Trials on real programs, benchmarks, and tests under sanitizers.
 #[derive(Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -53,6 +55,11 @@ enum Task {
         /// Print the result as JSON; progress goes to standard error.
         #[arg(long)]
         json: bool,
+    },
+    /// Run the tests of liveline-runtime and liveline-services under what sees undefined behaviour.
+    Sanitize {
+        /// Under which; without a word, under each in turn.
+        watchers: Vec<sanitize::Watcher>,
     },
 }
 
@@ -118,6 +125,7 @@ fn main() -> ExitCode {
             real(times, Words::new(json), json)
         }
         Task::Bench { what, coverage, json } => bench(what, &coverage, json),
+        Task::Sanitize { watchers } => sanitize::run(&watchers, Words::new(false)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

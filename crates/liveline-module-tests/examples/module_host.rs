@@ -5,9 +5,10 @@ use std::future::Future;
 use std::io::{BufRead, stdin};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
-use liveline_module_tests::{Counter, counter};
+use liveline_module_tests::{Counter, Greeter, Plain, counter};
 use liveline_runtime::{Class, Factory, ObjectRef};
 
 counter!(One, 1);
@@ -17,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let other = Class::new("other", Factory::new(One::new))?;
     let mut counters: Vec<ObjectRef<dyn Counter>> = vec![class.create(0)];
     let single = other.create(0);
+    let plain: ObjectRef<dyn Greeter> = ObjectRef::new(Plain { words: "good morning".to_string() });
     liveline_runtime::serve!()?;
     println!("ready");
     for line in stdin().lock().lines() {
@@ -33,6 +35,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "ask" => format!("{:?}", counter.ask(&single, number())),
             "through" => caught(|| counter.through(&single, number())),
             "asked" => format!("{:?}", single.ask(counter, number())),
+            "visited" => format!("{:?}", counter.visited(&single, number())),
+            "looked" => format!("{:?}", counter.looked(&single)),
+            "words" => format!("{:?}", counter.words(&plain)),
+            // The program's own look at what a module's object may stand behind.
+            "one" => format!("{:?}", ObjectRef::visit_as::<One, _>(counter, |one| one.sum.load(SeqCst))),
             "delegate" => counter.delegate(&single, number()).to_string(),
             "create" => {
                 counters.push(class.create(number()));

@@ -1,7 +1,7 @@
 //! The interfaces that the test program and its modules share.
 #![forbid(unsafe_code)]
 
-use liveline_runtime::{ObjectRef, interface};
+use liveline_runtime::{ObjectRef, class, interface};
 
 /// A counter.
 #[interface]
@@ -18,6 +18,12 @@ pub trait Counter {
     fn through(&self, other: &ObjectRef<dyn Counter>, n: u64) -> u64;
     /// Stays inside until the file exists.
     fn stay(&self, until: &str);
+    /// Visits the other counter, adds, and adds one with [`Counter::risk`]; survives its panic.
+    fn visited(&self, other: &ObjectRef<dyn Counter>, n: u64) -> Option<u64>;
+    /// The other counter's sum, read from its field: only an object of this very code has it.
+    fn looked(&self, other: &ObjectRef<dyn Counter>) -> Option<u64>;
+    /// The words of a [`Plain`] that was made by this module or program, read from its field.
+    fn words(&self, other: &ObjectRef<dyn Greeter>) -> Option<String>;
     /// Starts a thread by the object's own code, which calls the other counter; its sum.
     fn delegate(&self, other: &ObjectRef<dyn Counter>, n: u64) -> u64;
     /// A panic in a method that no version writes itself.
@@ -33,6 +39,20 @@ pub trait Counter {
 pub trait Greeter {
     /// A greeting.
     fn greet(&self) -> String;
+}
+
+/// A type that the program and its modules all have, each its own copy of its code.
+#[derive(Debug)]
+pub struct Plain {
+    /// What it greets with.
+    pub words: String,
+}
+
+#[class(state(words))]
+impl Greeter for Plain {
+    fn greet(&self) -> String {
+        self.words.clone()
+    }
 }
 
 /// A counter's code; the versions differ in their number alone.
@@ -71,6 +91,30 @@ macro_rules! counter {
 
             fn through(&self, other: &liveline_runtime::ObjectRef<dyn $crate::Counter>, n: u64) -> u64 {
                 other.risk(n)
+            }
+
+            fn visited(
+                &self,
+                other: &liveline_runtime::ObjectRef<dyn $crate::Counter>,
+                n: u64,
+            ) -> Option<u64> {
+                let visit = || {
+                    liveline_runtime::ObjectRef::visit(other, |other| {
+                        other.add(n);
+                        other.risk(1)
+                    })
+                };
+                ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(visit)).ok()
+            }
+
+            fn looked(&self, other: &liveline_runtime::ObjectRef<dyn $crate::Counter>) -> Option<u64> {
+                liveline_runtime::ObjectRef::visit_as::<Self, _>(other, |other| {
+                    other.sum.load(::std::sync::atomic::Ordering::SeqCst)
+                })
+            }
+
+            fn words(&self, other: &liveline_runtime::ObjectRef<dyn $crate::Greeter>) -> Option<String> {
+                liveline_runtime::ObjectRef::visit_as::<$crate::Plain, _>(other, |plain| plain.words.clone())
             }
 
             fn stay(&self, until: &str) {

@@ -130,6 +130,29 @@ fn panics_pass_between_a_program_and_its_modules() {
     assert_eq!(say(&mut program, "through 0"), PANIC);
 }
 
+#[test]
+fn a_visit_sees_fields_of_this_very_code_only() {
+    let mut program = Program::start();
+    program.say("add 5");
+    assert_eq!(["one", "looked", "words"].map(|line| program.say(line)), SEEN);
+    // The counter is the module's now; what the module meets, and what the program meets, is the other's.
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    assert_eq!(["one", "looked", "words"].map(|line| program.say(line)), ["None"; 3]);
+    // Calls in a visit, by the module, of the program's object.
+    assert_eq!(["visited 2", "visited 9", "visited 1"].map(|line| program.say(line)), VISITED);
+
+    let mut program = Program::start();
+    program.case("both");
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    assert_eq!(["one", "looked", "words"].map(|line| program.say(line)), ["None", "Some(0)", "None"]);
+    assert_eq!(["visited 2", "visited 9", "visited 1"].map(|line| program.say(line)), VISITED);
+    assert_eq!(program.say("looked"), "Some(15)");
+}
+
+const SEEN: [&str; 3] = ["Some(5)", "Some(0)", "Some(\"good morning\")"];
+/// Between the two 13 brings bad luck.
+const VISITED: [&str; 3] = ["Some(3)", "None", "Some(15)"];
+
 const PANIC: &str = "panic: 13 brings bad luck to version 2";
 
 #[test]

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use crate::entry::{DRAINING, EntryRef, HELD, RESCAN};
 use crate::fence;
 use crate::record::{Place, Record, leave};
-use crate::sync::{AcqRel, Acquire, Relaxed};
+use crate::sync::{AcqRel, Acquire, Relaxed, Release};
 use crate::wait::{self, Until};
 
 /// A call inside an object; it ends when this is dropped, by a panic too.
@@ -29,7 +29,8 @@ pub(crate) fn enter(record: &'static Record, entry: EntryRef) -> Inside {
     if !place.load(Relaxed).is_null() {
         (record, place) = nested(record);
     }
-    place.store(entry.pointer(), Relaxed);
+    // Release: a swapper of the last object may find this instead of the null that the last call left here.
+    place.store(entry.pointer(), Release);
     fence::light();
     let inside = Inside { place, entry };
     if entry.state.load(Acquire) != record.generation.load(Relaxed) {
@@ -50,7 +51,7 @@ fn nested(record: &'static Record) -> (&'static Record, &'static Place) {
 /// come from inside. Such a call is past the entry already.
 pub(crate) fn step_inside(record: &'static Record, entry: EntryRef) -> Inside {
     let place = record.nested();
-    place.store(entry.pointer(), Relaxed);
+    place.store(entry.pointer(), Release);
     Inside { place, entry }
 }
 
@@ -65,7 +66,7 @@ fn admit(record: &'static Record, entry: EntryRef, place: &'static Place) {
         if !wait::wait(entry, state, until) {
             panic!("a state transfer called an object that is itself being transferred");
         }
-        place.store(entry.pointer(), Relaxed);
+        place.store(entry.pointer(), Release);
         fence::light();
     }
 }

@@ -189,8 +189,8 @@ impl Record {
         self.calls().any(|p| {
             let other = p.load(Relaxed);
             // SAFETY: places hold null or entries, which live for ever.
-            other != entry.pointer()
-                && unsafe { other.as_ref() }.is_some_and(|e| e.state.load(Relaxed) & HELD != 0)
+            let held = unsafe { other.as_ref() }.is_some_and(|e| e.state.load(Relaxed) & HELD != 0);
+            held && other != entry.pointer()
         })
     }
 

@@ -19,7 +19,7 @@ use crate::panics::inward;
 use crate::pool::Pool;
 use crate::shared::shared;
 use crate::thread::{attached, current};
-use crate::version::{Typed, Version, discard, home, target_of, transfer};
+use crate::version::{Typed, Version, discard, home, is_of, target_of, transfer};
 
 /// A reference to an object that may be replaced while it is called: `ObjectRef<dyn Cache>` is called like a
 /// `Cache`, from any thread. It is shared by counting, as an `Arc` is.
@@ -45,6 +45,9 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
     }
 
     /// Visits the object: while `visit` runs it is not replaced, so several calls are answered by one version.
+    ///
+    /// A module that is loaded into a program catches the object's panics around the visit: one that `visit` itself
+    /// caught, by `catch_unwind` or by a thread that it waits for, could be the program's, and would end the program.
     #[inline(always)]
     pub fn visit<R>(this: &Self, visit: impl FnOnce(&I) -> R) -> R {
         let inside = enter(current(), this.entry);
@@ -61,10 +64,11 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
             let id = this.entry.version();
             let version = this.entry.pool().version(id).unwrap_or_else(|| single(id));
             // Two modules may give one name to two layouts: the type alone does not tell.
-            let is_one = version.code.home() == home() && object.concrete() == TypeId::of::<T>();
-            // SAFETY: the object's type is `T` as this module knows it: `Concrete` has one implementation, which
-            // tells the truth.
-            is_one.then(|| visit(unsafe { &*std::ptr::from_ref(object).cast::<T>() }))
+            let is_one = version.code.home() == home() && is_of::<T>(object.concrete());
+            is_one.then(|| {
+                // SAFETY: it is a `T` as this module knows it, or a guarded one: `Concrete` tells the truth.
+                visit(unsafe { &*std::ptr::from_ref(object).cast::<T>() })
+            })
         })
     }
 

@@ -80,7 +80,7 @@ pub(crate) fn target_of<T: Object>(object: T) -> Target {
 
 /// Whether the concrete type is `T`, guarded or not: the two have one layout.
 #[cfg(not(loom))]
-fn is_of<T: Object>(concrete: TypeId) -> bool {
+pub(crate) fn is_of<T: Object>(concrete: TypeId) -> bool {
     concrete == TypeId::of::<T>() || concrete == TypeId::of::<Guarded<T>>()
 }
 

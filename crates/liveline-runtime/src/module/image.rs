@@ -59,10 +59,12 @@ fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 fn linker_error() -> String {
-    // SAFETY: dlerror(3) gives null or words that end with a zero and stay until this thread's next dl call.
-    let words = unsafe { libc::dlerror().as_ref() }.map(|words| unsafe { CStr::from_ptr(words) });
-    match words {
-        Some(words) => format!("the dynamic linker refuses it: {}", words.to_string_lossy()),
-        None => "the dynamic linker refuses it".to_string(),
+    // SAFETY: dlerror(3) takes nothing.
+    let words = unsafe { libc::dlerror() };
+    if words.is_null() {
+        return "the dynamic linker refuses it".to_string();
     }
+    // SAFETY: what is not null are words that end with a zero and stay until this thread's next dl call.
+    let words = unsafe { CStr::from_ptr(words) };
+    format!("the dynamic linker refuses it: {}", words.to_string_lossy())
 }

@@ -58,7 +58,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let activity = Activity::default();
-        let ids = [activity.state().add("one"), activity.state().add("two")];
+        let ids = ["one", "two"].map(|name| activity.state().add(name));
         assert_eq!(ids, [1, 2]);
         Self { activity: Arc::new(activity), ports: Arc::default() }
     }
@@ -106,7 +106,9 @@ fn a_transaction_sees_one_moment_and_after_the_change_the_new_one() {
         });
         world.change(&[1], 7, LONG).unwrap();
         changed.store(true, SeqCst);
-        callers.map(|caller| caller.join().unwrap());
+        for caller in callers {
+            caller.join().unwrap();
+        }
         assert_eq!(world.transaction(1, || ()), 7);
     });
 }
@@ -118,7 +120,9 @@ fn a_transaction_inside_another_is_let_in_while_a_change_waits() {
         let caller = world.spawn(|world| {
             world.transaction(1, || {
                 // Of another node, and of the same one again.
-                world.transaction(2, || drop(world.transaction(1, || ())));
+                world.transaction(2, || {
+                    world.transaction(1, || ());
+                });
             })
         });
         world.change(&[1, 2], 7, LONG).unwrap();
@@ -132,12 +136,18 @@ fn changes_do_not_wait_for_each_other_through_transactions() {
     model(2, || {
         let world = World::new();
         let chains = [(1, 2), (2, 1)].map(|(outer, inner)| {
-            world.spawn(move |world| world.transaction(outer, || drop(world.transaction(inner, || ()))))
+            world.spawn(move |world| {
+                world.transaction(outer, || {
+                    world.transaction(inner, || ());
+                })
+            })
         });
         let other = world.spawn(|world| world.change(&[1], 5, LONG));
         world.change(&[2], 7, LONG).unwrap();
         other.join().unwrap().unwrap();
-        chains.map(|chain| chain.join().unwrap());
+        for chain in chains {
+            chain.join().unwrap();
+        }
         assert_eq!([1, 2].map(|node| world.transaction(node, || ())), [5, 7]);
     });
 }
@@ -186,7 +196,9 @@ fn who_waits_for_a_node_that_goes_is_let_go() {
             },
         );
         removed.unwrap();
-        callers.map(|caller| caller.join().unwrap());
+        for caller in callers {
+            caller.join().unwrap();
+        }
         assert!(!world.activity.state().knows(1));
     });
 }
