@@ -56,6 +56,9 @@ macro_rules! counter {
 counter!(First, 1);
 counter!(Second, 2);
 
+/// However slow the machine is.
+const LONG: Patience = Patience { bound: Duration::from_secs(60), attempts: 1 };
+
 fn counter() -> ObjectRef<dyn Counter> {
     ObjectRef::new(First { count: Arc::default() })
 }
@@ -94,9 +97,7 @@ fn a_swap_waits_for_a_call_and_new_calls_wait_for_the_swap() {
             move || counter.slow(entered, leave)
         });
         inside.recv().unwrap();
-        let swap = scope.spawn(|| {
-            ObjectRef::swap_with::<Second>(&counter, Patience { bound: Duration::from_secs(60), attempts: 1 })
-        });
+        let swap = scope.spawn(|| ObjectRef::swap_with::<Second>(&counter, LONG));
         // Whether this one comes before the swap holds the object or waits, it gets a whole answer.
         let other = scope.spawn(|| counter.next());
         thread::sleep(Duration::from_millis(5));
@@ -180,9 +181,7 @@ fn a_call_chain_inside_comes_back_in_while_the_swap_waits() {
     thread::scope(|scope| {
         let chain = scope.spawn(|| object.chain(object.clone(), 0, at.clone(), held.clone()));
         at.wait();
-        let swap = scope.spawn(|| {
-            ObjectRef::swap_with::<New>(&object, Patience { bound: Duration::from_secs(60), attempts: 1 })
-        });
+        let swap = scope.spawn(|| ObjectRef::swap_with::<New>(&object, LONG));
         // A caller that must wait shows that the object is held.
         let outsider = scope.spawn(|| object.chain(object.clone(), 99, at.clone(), held.clone()));
         thread::sleep(Duration::from_millis(5));
@@ -306,17 +305,15 @@ fn two_objects_that_call_each_other_are_swapped_at_once() {
                 scope.spawn(move || {
                     for _ in 0..if cfg!(miri) { 5 } else { 200 } {
                         // The bound is long: it would show if one waited for the other.
-                        let patience = Patience { bound: Duration::from_secs(100), attempts: 1 };
-                        ObjectRef::swap_with::<Second>(object, patience).unwrap();
-                        ObjectRef::swap_with::<First>(object, patience).unwrap();
+                        ObjectRef::swap_with::<Second>(object, LONG).unwrap();
+                        ObjectRef::swap_with::<First>(object, LONG).unwrap();
                     }
                 })
             })
             .collect();
-        for swap in swaps {
-            swap.join().unwrap();
-        }
+        let swapped: Vec<_> = swaps.into_iter().map(|swap| swap.join()).collect();
         stop.store(true, Ordering::Relaxed);
+        assert!(swapped.iter().all(Result::is_ok));
     });
 }
 
@@ -340,12 +337,13 @@ fn under_load_every_call_is_answered_once_and_in_order() {
             })
             .collect();
         let started = Instant::now();
-        for _ in 0..swaps / 2 {
-            ObjectRef::swap::<Second>(&counter).unwrap();
-            ObjectRef::swap::<First>(&counter).unwrap();
-        }
+        let swapped = (0..swaps / 2).try_for_each(|_| {
+            ObjectRef::swap_with::<Second>(&counter, LONG)?;
+            ObjectRef::swap_with::<First>(&counter, LONG)
+        });
         let took = started.elapsed();
         stop.store(true, Ordering::Relaxed);
+        swapped.unwrap();
         let answers: Vec<u64> = callers.into_iter().flat_map(|c| c.join().unwrap()).collect();
         (answers, took)
     });

@@ -62,6 +62,11 @@ cell!(One, 1);
 cell!(Two, 2);
 cell!(Three, 3);
 
+/// However slow the machine is.
+fn patient() -> Options {
+    Options::with_patience(Patience { bound: Duration::from_secs(60), attempts: 1 })
+}
+
 fn one() -> Factory<dyn Cell, u64> {
     Factory::new(|value| One { value: AtomicU64::new(value) })
 }
@@ -267,16 +272,22 @@ fn instances_come_go_and_are_called_while_the_class_is_updated() {
                 *added.lock().unwrap() += sum;
             });
         }
-        for round in 0..if cfg!(miri) { 3 } else { 30 } {
-            let number = class.version() + 1;
-            let next = if round % 2 == 0 { two() } else { one() }.numbered(number);
-            if round % 3 == 0 {
-                class.update_lazily(next, Options::default()).unwrap();
-            } else {
-                assert!(class.update(next).unwrap().kept.is_empty());
-            }
-        }
+        let rounds = 0..if cfg!(miri) { 3 } else { 30 };
+        let updates: Vec<_> = rounds
+            .map(|round| {
+                let number = class.version() + 1;
+                let next = if round % 2 == 0 { two() } else { one() }.numbered(number);
+                match round % 3 {
+                    0 => class.update_lazily(next, patient()).map(|_| Vec::new()),
+                    _ => class.update_with(next, patient()).map(|report| report.kept),
+                }
+            })
+            .collect();
+        // Before anything is asserted: the threads must end.
         stop.store(true, Ordering::Relaxed);
+        for kept in updates {
+            assert_eq!(kept.unwrap(), []);
+        }
     });
     class.update(two().numbered(class.version() + 1)).unwrap();
     assert_eq!(class.len(), kept.len());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use liveline_runtime::{
-    Class, Factory, Formats, ObjectRef, Options, Refusal, SwapError, Transfer, class, interface,
+    Class, Factory, Formats, ObjectRef, Options, Patience, Refusal, SwapError, Transfer, class, interface,
 };
 use proptest::prelude::*;
 
@@ -92,6 +92,11 @@ fn sharing() -> Factory<dyn Ledger> {
 
 fn copying() -> Factory<dyn Ledger> {
     Factory::new(|()| Copying { log: Log::default(), witness: 2 })
+}
+
+/// However slow the machine is.
+fn patient() -> Options {
+    Options::with_patience(Patience { bound: Duration::from_secs(60), attempts: 1 })
 }
 
 /// A step of a program.
@@ -252,15 +257,15 @@ fn run_together(programs: &[Vec<Step>]) -> Result<(), TestCaseError> {
                             let number = class.version() + 1;
                             let next = if number % 2 == 0 { copying() } else { sharing() }.numbered(number);
                             if lazy {
-                                class.update_lazily(next, Options::default()).unwrap();
+                                class.update_lazily(next, patient()).unwrap();
                             } else {
-                                class.update(next).unwrap();
+                                class.update_with(next, patient()).unwrap();
                             }
                             updates.store(false, Ordering::Release);
                         }
                         Step::Revert => {
                             // Refused while there is no version to go back to.
-                            let _ = class.revert();
+                            let _ = class.revert_with(patient());
                             updates.store(false, Ordering::Release);
                         }
                     }
