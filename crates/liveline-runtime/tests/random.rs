@@ -5,6 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use liveline_runtime::{
     Class, Factory, Formats, ObjectRef, Options, Patience, Refusal, SwapError, Transfer, class, interface,

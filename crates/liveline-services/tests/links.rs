@@ -47,7 +47,7 @@ fn fixed(number: u64) -> ObjectRef<dyn Number> {
 
 #[test]
 fn a_transaction_sees_all_links_of_one_moment() {
-    const CHANGES: u64 = 300;
+    const CHANGES: u64 = if cfg!(miri) { 10 } else { 300 };
     let configuration = Configuration::new();
     let caller = configuration.node("caller");
     let ports: Vec<Port<dyn Number>> = (0..3).map(|n| caller.port(&format!("p{n}"))).collect();
