@@ -134,12 +134,16 @@ impl Update<'_> {
             let refused = self.diff(tool, &[], output)?;
             words.line("Refused without --assume:");
             refused.refused().iter().for_each(|why| words.line(why));
-            let symbols =
-                refused.verdicts.iter().filter(|v| v.verdict == "refused").map(|v| v.symbol.as_str());
-            let (symbols, assumed): (BTreeSet<_>, BTreeSet<_>) =
-                (symbols.collect(), self.assume.iter().copied().collect());
-            if symbols != assumed {
-                return Err(Failure(format!("{}: refused {symbols:?}, assumed {assumed:?}", self.name)));
+            let refused = refused.verdicts.iter().filter(|v| v.verdict == "refused");
+            let (offered, assumed): (BTreeSet<_>, BTreeSet<_>) = (
+                refused.map(|v| accepted_by(&v.reason, &v.symbol)).collect(),
+                self.assume.iter().map(|name| (*name).to_owned()).collect(),
+            );
+            if offered != assumed {
+                return Err(Failure(format!(
+                    "{}: to be accepted {offered:?}, assumed {assumed:?}",
+                    self.name
+                )));
             }
             words.line("With --assume for each of them, which a person must judge:");
         }
@@ -176,6 +180,12 @@ impl Update<'_> {
         PatchFile { trial: self.name, patch: self.patch, file: &file, functions }
             .run(tool, times, words, start)
     }
+}
+
+/// By what name a refusal can be accepted, else what is refused for good.
+fn accepted_by(reason: &str, symbol: &str) -> String {
+    let offer = reason.split_once("--assume '").and_then(|(_, words)| words.split_once('\''));
+    offer.map_or(symbol, |(name, _)| name).to_owned()
 }
 
 /// A patch that has been made.

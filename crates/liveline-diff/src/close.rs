@@ -266,7 +266,7 @@ impl<'d> World<'d> {
         }
         match *defined {
             [] => {}
-            [(pair, piece)] => return self.fresh(pair, piece, base),
+            [(pair, piece)] => return self.shown(pair, piece, base),
             _ => {
                 // Several programs may share a folder: prefer the object that has to do with this one.
                 let own = |&&(pair, _): &&(usize, usize)| self.replaced.keys().any(|key| key.0 == pair);
@@ -305,6 +305,17 @@ impl<'d> World<'d> {
         }
         let version = version.map(str::to_owned).or_else(|| known.and_then(|(version, _)| version.clone()));
         Ok(Where::Import { name: base.to_owned(), version, weak })
+    }
+
+    /// The only definition of a name that the running program does not show. It may have been its file's own so far: then it
+    /// is what runs.
+    fn shown(&self, pair: usize, piece: usize, name: &str) -> Result<Where, String> {
+        if self.pairs[pair].comparison.old_of.get(piece).copied().flatten().is_none() {
+            return self.fresh(pair, piece, name);
+        }
+        let (offset, kind) = (0, object::elf::R_X86_64_64.0);
+        let whole = Reloc { offset, kind, addend: 0, tail: 0, to: To::Piece(piece), made: false };
+        self.own((pair, piece), piece, &whole)
     }
 
     fn fresh(&self, pair: usize, piece: usize, name: &str) -> Result<Where, String> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::close::World;
+use crate::judge::Open;
 use crate::names;
 use crate::unit::{Kind, Piece, To};
 
@@ -15,8 +16,8 @@ pub(crate) struct Spread {
     pub(crate) constants: BTreeSet<PieceKey>,
     /// Functions of both builds that read one of them.
     pub(crate) readers: BTreeSet<PieceKey>,
-    /// Live data that holds the address of one: pair, name, reason.
-    pub(crate) refused: Vec<(usize, String, String)>,
+    /// Live data that holds the address of one.
+    pub(crate) open: Vec<Open>,
 }
 
 /// Who refers to a piece, in the new build.
@@ -50,14 +51,17 @@ pub(crate) fn spread(world: &World) -> Spread {
             match source.kind {
                 Kind::Code if exists => _ = out.readers.insert(function_of(world, reader, source)),
                 Kind::Const if !source.is_named() || exists => open.push(reader),
-                Kind::Data | Kind::Tls if exists => out.refused.push((
-                    reader.0,
-                    source.label().to_owned(),
-                    format!(
-                        "live data holds the address of {}, which changed; keep {0} as it was and add a new constant",
-                        piece.label()
-                    ),
-                )),
+                Kind::Data | Kind::Tls if exists => {
+                    let constant = piece.label();
+                    out.open.push(Open {
+                        pair: reader.0,
+                        symbol: source.label().to_owned(),
+                        name: constant.to_owned(),
+                        reason: format!("live data holds the address of {constant}, which changed"),
+                        way: format!("keep {constant} as it was and add a new constant"),
+                        condition: "may go on with the old one",
+                    });
+                }
                 _ => {}
             }
         }

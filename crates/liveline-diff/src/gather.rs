@@ -9,7 +9,7 @@ use liveline_patch::{FORMAT, Function, Meta, Patch, Target, VerdictKind};
 
 use crate::compare::{is_part, language};
 use crate::emit::{Emitter, Refusal};
-use crate::judge::Work;
+use crate::judge::{Open, Work};
 use crate::types::{self, Checked};
 use crate::unit::Kind;
 use crate::{DiffError, Report, Request, initializers, rust, unwind};
@@ -27,6 +27,7 @@ impl Work<'_> {
         let functions = functions.sum();
         let mut patch = None;
         let mut types = Checked::default();
+        let mut assumed = BTreeSet::new();
         self.note_closures();
         if !self.world.replaced.is_empty() {
             let mut pieces: BTreeSet<(usize, usize)> = self.world.replaced.keys().copied().collect();
@@ -42,8 +43,11 @@ impl Work<'_> {
                     }
                 }
             }
-            types = types::check(&self.world, &pieces, &request.assume, request.no_types);
+            let accepted = self.judge_open(&request.assume);
+            types = types::check(&self.world, &pieces, request.no_types);
+            types.assume(&request.assume, &accepted);
             self.judge_types(&mut types);
+            assumed = accepted;
         }
         self.verdicts
             .sort_by(|a, b| (&a.object, a.verdict, &a.symbol).cmp(&(&b.object, b.verdict, &b.symbol)));
@@ -51,8 +55,9 @@ impl Work<'_> {
         if let Some(patch) = &mut patch {
             patch.meta.verdicts.clone_from(&self.verdicts);
             patch.meta.notes.clone_from(&notes);
-            let assumed = types.changes.iter().filter(|change| change.assumed);
-            patch.meta.assumed = assumed.map(|change| change.change.title.clone()).collect();
+            let changes = types.changes.iter().filter(|change| change.assumed);
+            assumed.extend(changes.map(|change| change.change.title.clone()));
+            patch.meta.assumed = assumed.into_iter().collect();
             patch.meta.types_unchecked = types.unchecked;
         }
         let patch = patch.filter(|_| !self.refused);
@@ -83,10 +88,26 @@ impl Work<'_> {
         }
     }
 
+    /// Refuses what is open unless a person accepts it. The names that were accepted.
+    fn judge_open(&mut self, assume: &[String]) -> BTreeSet<String> {
+        let mut accepted = BTreeSet::new();
+        for Open { pair, symbol, name, reason, way, condition } in std::mem::take(&mut self.open) {
+            if assume.contains(&name) {
+                self.say(pair, &symbol, VerdictKind::Assumed, format!("{reason}; accepted with --assume"));
+                accepted.insert(name);
+            } else {
+                let reason =
+                    format!("{reason}; {way}, or accept it with --assume '{name}' if it {condition}");
+                self.say(pair, &symbol, VerdictKind::Refused, reason);
+            }
+        }
+        accepted
+    }
+
     /// Verdicts on the types that new code gets at.
     fn judge_types(&mut self, types: &mut Checked) {
         for change in &types.changes {
-            let kind = if change.assumed { VerdictKind::AssumedType } else { VerdictKind::Refused };
+            let kind = if change.assumed { VerdictKind::Assumed } else { VerdictKind::Refused };
             let pair = self.world.pairs.iter().position(|pair| pair.name == change.object).unwrap_or(0);
             self.say(pair, &change.change.title, kind, change.reason());
         }

@@ -9,7 +9,7 @@ use liveline_patch::{Function, Verdict, VerdictKind};
 use crate::close::{Pair, World};
 use crate::compare::{Comparison, language, parts, remainders};
 use crate::constants::spread;
-use crate::moved::moved;
+use crate::moved::{self, Fate};
 use crate::program::Program;
 use crate::stay::{self, stays};
 use crate::unit::{Kind, Piece, Unit};
@@ -23,6 +23,21 @@ pub(crate) struct Work<'d> {
     pub(crate) refused: bool,
     /// By new piece: one for each copy that the target has of the function.
     pub(crate) records: BTreeMap<(usize, usize), Vec<Function>>,
+    pub(crate) open: BTreeSet<Open>,
+}
+
+/// What is refused unless a person accepts it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Open {
+    pub(crate) pair: usize,
+    pub(crate) symbol: String,
+    /// By what name it is accepted.
+    pub(crate) name: String,
+    pub(crate) reason: String,
+    /// What else can be done.
+    pub(crate) way: String,
+    /// What a person who accepts it says of the symbol.
+    pub(crate) condition: &'static str,
 }
 
 impl<'d> Work<'d> {
@@ -39,7 +54,14 @@ impl<'d> Work<'d> {
         }
         let world =
             World { program, pairs, definitions, replaced: BTreeMap::new(), constants: BTreeSet::new() };
-        Self { world, verdicts: Vec::new(), notes: BTreeSet::new(), refused: false, records: BTreeMap::new() }
+        Self {
+            world,
+            verdicts: Vec::new(),
+            notes: BTreeSet::new(),
+            refused: false,
+            records: BTreeMap::new(),
+            open: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn say(&mut self, pair: usize, symbol: &str, verdict: VerdictKind, reason: impl Into<String>) {
@@ -86,10 +108,19 @@ impl<'d> Work<'d> {
             self.replace(pair, &changed, VerdictKind::Changed, "its code differs");
         }
         self.other_verdicts();
-        for finding in moved(&self.world) {
+        let mut moved = BTreeSet::new();
+        for finding in moved::moved(&self.world) {
             let (index, piece) = finding.piece;
             let Some(new) = self.world.pairs[index].new.clone() else { continue };
-            let kind = if finding.refused { VerdictKind::Refused } else { VerdictKind::DataValue };
+            let kind = match finding.fate {
+                Fate::Refused => VerdictKind::Refused,
+                Fate::Left => VerdictKind::DataValue,
+                Fate::Constant => VerdictKind::ConstData,
+            };
+            if finding.fate == Fate::Constant {
+                self.world.constants.insert(finding.piece);
+                moved.insert(finding.piece);
+            }
             self.say(index, new.pieces[piece].label(), kind, finding.reason);
         }
         // Constants that differ bring their readers along, and their readers may bring constants along.
@@ -97,9 +128,7 @@ impl<'d> Work<'d> {
             let found = spread(&self.world);
             let constants = found.constants.len() > self.world.constants.len();
             self.world.constants = found.constants;
-            for (pair, symbol, reason) in found.refused {
-                self.say(pair, &symbol, VerdictKind::Refused, reason);
-            }
+            self.open.extend(found.open);
             let before = self.world.replaced.len();
             let mut by_pair: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
             for (pair, piece) in found.readers {
@@ -114,8 +143,8 @@ impl<'d> Work<'d> {
         }
         self.keep_out();
         let constants: Vec<_> = self.world.constants.iter().copied().collect();
-        self.note_constants(&constants);
-        for key in constants {
+        self.note_constants(&constants, &moved);
+        for key in constants.into_iter().filter(|key| !moved.contains(key)) {
             if let Some(piece) = self.world.piece(key).filter(|piece| piece.is_named()) {
                 let name = piece.label().to_owned();
                 self.say(
@@ -129,13 +158,13 @@ impl<'d> Work<'d> {
     }
 
     /// Tells of named constants of which the process then has two.
-    fn note_constants(&mut self, constants: &[(usize, usize)]) {
+    fn note_constants(&mut self, constants: &[(usize, usize)], moved: &BTreeSet<(usize, usize)>) {
         let named = |key: &(usize, usize)| {
             // Objects of a class keep the table that they were made with, as they should.
             let own = |piece: &&Piece| piece.is_named() && !piece.label().starts_with("_ZT");
             let piece = self.world.piece(*key).filter(own)?;
             let running = self.world.pairs[key.0].comparison.old_of.get(key.1).copied().flatten();
-            running.is_some().then(|| piece.label().to_owned())
+            (running.is_some() || moved.contains(key)).then(|| piece.label().to_owned())
         };
         let names: BTreeSet<String> = constants.iter().filter_map(named).collect();
         if !names.is_empty() {
@@ -163,18 +192,26 @@ impl<'d> Work<'d> {
             let (Some(old), Some(new)) = (pair.old.clone(), pair.new.clone()) else { continue };
             let (name, callee) = stay::names(&old, &new, &stay);
             if stay.held {
-                let reason = format!(
-                    "it is gone in the new build but may still be called through a pointer, and calls {callee}, which \
-                     the compiler may have made for its callers: keep it in the new sources, as it was"
-                );
-                self.say(index, name, VerdictKind::Refused, reason);
-                continue;
+                self.open.insert(Open {
+                    pair: index,
+                    symbol: name.to_owned(),
+                    // Of a clone, the function in the source.
+                    name: callee.split('.').next().unwrap_or(callee).to_owned(),
+                    reason: format!(
+                        "it is gone in the new build but may still be called through a pointer, and calls {callee}, \
+                         which the compiler may have made for its callers"
+                    ),
+                    way: "keep it in the new sources, as it was".to_owned(),
+                    condition: "is not called any more",
+                });
             }
             let mut code = Vec::new();
             for piece in std::iter::once(caller).chain(parts(&old, caller)) {
                 let place = pair.places.of(piece).ok_or_else(|| "it has no certain address".to_owned());
                 match place.and_then(|place| entry::part(&old, piece, &self.world.program, place)) {
                     Ok(part) => code.push(part),
+                    // Where it is not known where it lies it is held, which is judged by itself.
+                    Err(_) if stay.held => break,
                     Err(reason) => {
                         self.say(index, name, VerdictKind::Refused, reason);
                         break;

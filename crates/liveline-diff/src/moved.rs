@@ -17,9 +17,19 @@ use crate::{initializers, names, rust, unwind};
 pub(crate) struct Finding {
     /// Object and new piece.
     pub(crate) piece: (usize, usize),
-    /// What cannot be carried, or only the first value of a variable, which is not.
-    pub(crate) refused: bool,
+    pub(crate) fate: Fate,
     pub(crate) reason: String,
+}
+
+/// What becomes of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It cannot be carried.
+    Refused,
+    /// It is not applied, as a variable's first value.
+    Left,
+    /// A constant, which comes along with its readers.
+    Constant,
 }
 
 /// Looks at all definitions of the new build whose name another object defined in the old one, or names otherwise.
@@ -32,7 +42,7 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
             before.entry(name).or_default().push((index, piece, weak));
         }
         for symbol in old.externs.iter().filter(|symbol| symbol.weak) {
-            wished.entry(names::versioned(symbol.name).0).or_insert(pair.name);
+            wished.entry(base(symbol.name)).or_insert(pair.name);
         }
     }
     let mut out = Vec::new();
@@ -40,7 +50,7 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
         let Some(new) = &pair.new else { continue };
         out.extend(started(world, index).into_iter().chain(listed(world, index)));
         for symbol in &new.externs {
-            let name = names::versioned(symbol.name).0;
+            let name = base(symbol.name);
             let gone = |&(owner, old, _): &(usize, usize, bool)| {
                 world.pairs[owner].new.is_some() && world.pairs[owner].comparison.new_of[old].is_none()
             };
@@ -59,7 +69,7 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
                 "it uses {name}, which {} defines in the running program and another module in the new build: keep it",
                 world.pairs[owner].name
             );
-            out.push(Finding { piece: (index, user), refused: true, reason });
+            out.push(Finding { piece: (index, user), fate: Fate::Refused, reason });
         }
         for (piece, name, weak) in globals(new) {
             let of = pair.comparison.old_of[piece];
@@ -70,7 +80,7 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
                 {
                     let reason =
                         format!("{user} uses it if it is there, and found at the start that it was not");
-                    out.push(Finding { piece: key, refused: true, reason });
+                    out.push(Finding { piece: key, fate: Fate::Refused, reason });
                 }
                 continue;
             };
@@ -81,7 +91,7 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
                 if !same && other && !rust::is_rust(name) {
                     let was = pair.old.as_ref().map_or("", |unit| unit.pieces[old].label());
                     let reason = format!("the name {name} stood for {was} and stands for another one now");
-                    out.push(Finding { piece: key, refused: true, reason });
+                    out.push(Finding { piece: key, fate: Fate::Refused, reason });
                 }
                 continue;
             }
@@ -104,17 +114,29 @@ pub(crate) fn moved(world: &World) -> Vec<Finding> {
                     let reason = format!(
                         "it came here from {was}, and its initial value differs; the running value is kept"
                     );
-                    out.push(Finding { piece: key, refused: false, reason });
+                    out.push(Finding { piece: key, fate: Fate::Left, reason });
+                }
+            } else if a.kind == Kind::Const
+                && b.kind == Kind::Const
+                && world.definitions[base(name)].len() == 1
+            {
+                if !Across::new(unit, new).same(old, piece) {
+                    let reason = format!("it came here from {was}, and is another one now");
+                    out.push(Finding { piece: key, fate: Fate::Constant, reason });
                 }
             } else if !Across::new(unit, new).same(old, piece) {
                 let reason = format!(
                     "it came here from {was} and is not what it was there: leave it there, and the change can be carried"
                 );
-                out.push(Finding { piece: key, refused: true, reason });
+                out.push(Finding { piece: key, fate: Fate::Refused, reason });
             }
         }
     }
     out
+}
+
+fn base(name: &str) -> &str {
+    names::versioned(name).0
 }
 
 /// Functions that would run when a program starts, of objects whose start is over.
@@ -125,7 +147,7 @@ fn started(world: &World, index: usize) -> Vec<Finding> {
     let entries = initializers::entries(new).into_iter().filter(fresh);
     let reason = "it runs when a program starts, which this one did before: not applied";
     let found = entries.filter(|&function| !initializers::is_initializer(new.pieces[function].label()));
-    found.map(|piece| Finding { piece: (index, piece), refused: false, reason: reason.into() }).collect()
+    found.map(|piece| Finding { piece: (index, piece), fate: Fate::Left, reason: reason.into() }).collect()
 }
 
 /// New members of a section that its readers find by where it begins and ends.
@@ -144,7 +166,7 @@ fn listed(world: &World, index: usize) -> Vec<Finding> {
                 "it is a new member of the section {}, whose readers do not see it: not applied",
                 piece.section
             );
-            out.push(Finding { piece: (index, index_of), refused: false, reason });
+            out.push(Finding { piece: (index, index_of), fate: Fate::Left, reason });
         }
     }
     out

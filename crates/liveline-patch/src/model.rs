@@ -52,7 +52,7 @@ pub struct Meta {
     /// before the patch is switched on: constructors of new objects.
     #[serde(default)]
     pub initializers: Vec<usize>,
-    /// Types whose changed layout a person took the responsibility for.
+    /// What a person took the responsibility for, by name: types whose layout changed, functions, constants.
     #[serde(default)]
     pub assumed: Vec<String>,
     /// Types were not compared, at a person's wish.
@@ -166,8 +166,8 @@ pub enum VerdictKind {
     DataValue,
     /// Constant data replaced together with its readers.
     ConstData,
-    /// A type that is laid out in another way, accepted by a person.
-    AssumedType,
+    /// What is refused unless a person accepts it, as one did: a type that is laid out in another way, say.
+    Assumed,
     /// Cannot be carried by a patch.
     Refused,
     /// Not part of the target program.

@@ -143,9 +143,10 @@ pub(crate) struct PatchArgs {
     /// A patch that must be in the process first; may be given several times
     #[arg(long, value_name = "NAME@VERSION", value_parser = requirement)]
     pub(crate) requires: Vec<Requirement>,
-    /// Accept that the layout of a type changed, by its exact name: that no object of it outlives the update, or
-    /// that the new code copes; may be given several times
-    #[arg(long, value_name = "TYPE")]
+    /// Accept what is refused under this name: that the layout of a type changed (no object of it outlives the update, or
+    /// the new code copes), a function that old code may still call, a constant that old data leads to; may be given
+    /// several times
+    #[arg(long, value_name = "NAME")]
     pub(crate) assume: Vec<String>,
     /// Accept objects without debug information, whose types cannot be compared
     #[arg(long)]

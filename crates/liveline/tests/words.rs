@@ -275,19 +275,19 @@ refused: no patch was written
 "#);
     let assume = [&DIFF[..], &["--assume", "struct conn"]].concat();
     assert_eq!(liveline(&assume, folder.path()).status.code(), Some(0));
-    insta::assert_snapshot!(said(&["inspect", "fix.llp"], folder.path()), @r#"
-exit 0
-fix 1, made by liveline 0.1.0
-for program server, build-id 0011223344556677
- replaces  at      bytes  file
- check     0x1150  20
-brings 20 bytes of code, 0 of constants, 0 of data
+    insta::assert_snapshot!(said(&["inspect", "fix.llp"], folder.path()), @r"
+    exit 0
+    fix 1, made by liveline 0.1.0
+    for program server, build-id 0011223344556677
+     replaces  at      bytes  file
+     check     0x1150  20
+    brings 20 bytes of code, 0 of constants, 0 of data
 
- verdict       symbol       object    reason
- changed       check        server.o  its code differs
- type assumed  struct conn  server.o  its layout changed: long int deadline is new at offset 16; new code gets at it in check; accepted with --assume
-layout changed, assumed to be harmless: struct conn
-"#);
+     verdict  symbol       object    reason
+     changed  check        server.o  its code differs
+     assumed  struct conn  server.o  its layout changed: long int deadline is new at offset 16; new code gets at it in check; accepted with --assume
+    assumed to be harmless: struct conn
+    ");
 }
 
 #[test]
@@ -297,66 +297,67 @@ fn man_pages_and_completions() {
     assert!(folder.path().join("pages/liveline-apply.1").exists());
     let script = liveline(&["completions", "bash"], folder.path());
     assert!(String::from_utf8_lossy(&script.stdout).contains("liveline"));
-    insta::assert_snapshot!(said(&["build", "--help"], folder.path()), @r#"
-exit 0
-Make a patch from a program's sources and a fix
+    insta::assert_snapshot!(said(&["build", "--help"], folder.path()), @r"
+    exit 0
+    Make a patch from a program's sources and a fix
 
-Usage: liveline build [OPTIONS] [-- <COMMAND>...]
+    Usage: liveline build [OPTIONS] [-- <COMMAND>...]
 
-Arguments:
-  [COMMAND]...  The command that builds, run in the sources
+    Arguments:
+      [COMMAND]...  The command that builds, run in the sources
 
-Options:
-      --source <DIR>                 Sources of the running program [default: the current folder]
-      --fix <FIX.patch>              The fix, as diff -u or git diff write it; may be given several
-                                     times
-      --old <DIR>                    Sources of the running program, where the fixed ones are given
-                                     as a tree
-      --new <DIR>                    The fixed sources
-      --debian <SOURCE> <OLD> <NEW>  A Debian source package, the version that runs, and the newer
-                                     one
-      --program <PATH>               Of a Debian package: only this program or library, by its path
-                                     in the system
-      --cargo                        A cargo workspace: the words behind -- go to cargo build
-      --running <ELF>                The program or shared library as it runs
-      --built-at <DIR>               The path at which the running program was built, where that is
-                                     not the sources' own
-      --product <PATH>               Which product of the build it is, by its path in the tree,
-                                     where the name does not tell
-      --debug <ELF>                  Its unstripped twin, where it is stripped
-      --name <NAME>                  Name of the patch [default: the output file's name]
-      --version <VERSION>            Version of the patch [default: 1]
-      --requires <NAME@VERSION>      A patch that must be in the process first; may be given several
-                                     times
-      --assume <TYPE>                Accept that the layout of a type changed, by its exact name:
-                                     that no object of it outlives the update, or that the new code
-                                     copes; may be given several times
-      --no-types                     Accept objects without debug information, whose types cannot be
-                                     compared
-  -o, --output <FILE.llp>            The patch file to write [default: the fix's or the new tree's
-                                     name, with .llp]; of a Debian package also the folder for all
-                                     of them
-      --json                         Print JSON
-  -h, --help                         Print help
+    Options:
+          --source <DIR>                 Sources of the running program [default: the current folder]
+          --fix <FIX.patch>              The fix, as diff -u or git diff write it; may be given several
+                                         times
+          --old <DIR>                    Sources of the running program, where the fixed ones are given
+                                         as a tree
+          --new <DIR>                    The fixed sources
+          --debian <SOURCE> <OLD> <NEW>  A Debian source package, the version that runs, and the newer
+                                         one
+          --program <PATH>               Of a Debian package: only this program or library, by its path
+                                         in the system
+          --cargo                        A cargo workspace: the words behind -- go to cargo build
+          --running <ELF>                The program or shared library as it runs
+          --built-at <DIR>               The path at which the running program was built, where that is
+                                         not the sources' own
+          --product <PATH>               Which product of the build it is, by its path in the tree,
+                                         where the name does not tell
+          --debug <ELF>                  Its unstripped twin, where it is stripped
+          --name <NAME>                  Name of the patch [default: the output file's name]
+          --version <VERSION>            Version of the patch [default: 1]
+          --requires <NAME@VERSION>      A patch that must be in the process first; may be given several
+                                         times
+          --assume <NAME>                Accept what is refused under this name: that the layout of a
+                                         type changed (no object of it outlives the update, or the new
+                                         code copes), a function that old code may still call, a
+                                         constant that old data leads to; may be given several times
+          --no-types                     Accept objects without debug information, whose types cannot be
+                                         compared
+      -o, --output <FILE.llp>            The patch file to write [default: the fix's or the new tree's
+                                         name, with .llp]; of a Debian package also the folder for all
+                                         of them
+          --json                         Print JSON
+      -h, --help                         Print help
 
-The sources are copied; the copy is built where it seems to lie at their own path, with recording
-stand-ins for gcc, g++, clang, cc, c++, ld and rustc in PATH that add -ffunction-sections
--fdata-sections -g. Your tree and the system stay as they are. The old side is kept by content: the
-next fix to the same sources compiles only its own files.
+    The sources are copied; the copy is built where it seems to lie at their own path, with recording
+    stand-ins for gcc, g++, clang, cc, c++, ld and rustc in PATH that add -ffunction-sections
+    -fdata-sections -g. Your tree and the system stay as they are. The old side is kept by content: the
+    next fix to the same sources compiles only its own files.
 
-Examples:
-  liveline build --source redis-7.0.15 --fix CVE.patch --running /usr/bin/redis-server -- make -C
-  src
-  liveline build --old server-1.0 --new server-1.1 --running /srv/server -- sh -c './configure &&
-  make'
-  liveline build --cargo --fix fix.patch --running target/release/server -- --release
-  liveline build --debian nginx 1.22.1-9+deb12u9 1.22.1-9+deb12u10 --program /usr/sbin/nginx
+    Examples:
+      liveline build --source redis-7.0.15 --fix CVE.patch --running /usr/bin/redis-server -- make -C
+      src
+      liveline build --old server-1.0 --new server-1.1 --running /srv/server -- sh -c './configure &&
+      make'
+      liveline build --cargo --fix fix.patch --running target/release/server -- --release
+      liveline build --debian nginx 1.22.1-9+deb12u9 1.22.1-9+deb12u10 --program /usr/sbin/nginx
 
---debian fetches both versions, rebuilds the old one as the archive did, in a room of overlays
-(needs root), proves that the result is the stock binary, and makes one patch PROGRAM-NEW for each
-program and library that changed, in files SOURCE-PROGRAM.llp. The builds are kept: a second run is
-quick.
-"#);
+    --debian fetches both versions, rebuilds the old one as the archive did, in a room of overlays
+    (needs root), proves that the result is the stock binary, and makes one patch PROGRAM-NEW for each
+    program and library that changed, in files SOURCE-PROGRAM.llp. The builds are kept: a second run is
+    quick.
+    ");
 }
 
 #[test]

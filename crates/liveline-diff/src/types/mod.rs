@@ -47,7 +47,7 @@ pub(crate) struct Checked {
 type Key = (usize, usize);
 
 /// Compares what the code of these pieces can get at.
-pub(crate) fn check(world: &World, pieces: &BTreeSet<Key>, assume: &[String], no_types: bool) -> Checked {
+pub(crate) fn check(world: &World, pieces: &BTreeSet<Key>, no_types: bool) -> Checked {
     let mut by_pair: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for &(pair, piece) in pieces {
         if world.piece((pair, piece)).is_some_and(|piece| piece.kind == Kind::Code) {
@@ -74,7 +74,6 @@ pub(crate) fn check(world: &World, pieces: &BTreeSet<Key>, assume: &[String], no
     for found in done.into_values() {
         out.merge(found);
     }
-    out.assume(assume);
     if no_types && !out.unchecked {
         out.notes
             .insert("--no-types: not needed, the types of all changed functions could be compared".into());
@@ -107,9 +106,10 @@ impl Checked {
         self.unchecked |= other.unchecked;
     }
 
-    fn assume(&mut self, names: &[String]) {
+    /// Marks the changes that a person accepts; `accepted` are names that are so for another reason.
+    pub(crate) fn assume(&mut self, names: &[String], accepted: &BTreeSet<String>) {
         for name in names {
-            let mut used = false;
+            let mut used = accepted.contains(name);
             for change in &mut self.changes {
                 if change.change.title == *name || change.change.name == *name {
                     change.assumed = true;

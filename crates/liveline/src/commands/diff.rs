@@ -145,7 +145,7 @@ fn word(verdict: VerdictKind) -> &'static str {
         VerdictKind::NewData => "new data",
         VerdictKind::DataValue => "value not applied",
         VerdictKind::ConstData => "constant changed",
-        VerdictKind::AssumedType => "type assumed",
+        VerdictKind::Assumed => "assumed",
         VerdictKind::Refused => "REFUSED",
         VerdictKind::NotLinked => "not linked",
     }

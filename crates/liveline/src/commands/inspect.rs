@@ -84,7 +84,7 @@ fn show(patch: &Patch) {
         print::line(&super::diff::verdict_table(&meta.verdicts).trim_fmt());
     }
     if !meta.assumed.is_empty() {
-        print::line(&format!("layout changed, assumed to be harmless: {}", meta.assumed.join(", ")));
+        print::line(&format!("assumed to be harmless: {}", meta.assumed.join(", ")));
     }
     if meta.types_unchecked {
         print::line("types were not compared (--no-types)");

@@ -1,7 +1,7 @@
 //# compilers: gcc,clang
 //# opt: O0,O2
 //# diff: --assume; struct conn; --assume; struct nothing
-//# note: assumed-type
+//# note: assumed
 //# note: no type of that name changed
 //# before: 1
 //# after: 2

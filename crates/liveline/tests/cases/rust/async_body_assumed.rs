@@ -2,7 +2,7 @@
 //# units: 1,4
 //# stateful
 //# diff: --assume;program::case::work::{async_fn_env#0}
-//# verdict: program::case::work::{async_fn_env#0} assumed-type
+//# verdict: program::case::work::{async_fn_env#0} assumed
 //# before: 2
 //# after: pending
 //# after: 112
