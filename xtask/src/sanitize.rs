@@ -104,7 +104,9 @@ impl Watcher {
             }
         };
         let tests = if self == Self::Miri { INTERPRETED.as_slice() } else { TESTS.as_slice() };
-        command.arg("--locked").args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+        command
+            .args(["--locked", "--no-fail-fast"])
+            .args(PACKAGES.iter().flat_map(|package| ["--package", package]));
         // Miri has no membarrier, which the unit tests ask for.
         command.args((self != Self::Miri).then_some("--lib"));
         command.args(tests.iter().flat_map(|test| ["--test", test]));

@@ -70,9 +70,9 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     /// [`ClassError::NameTaken`].
     pub fn new(name: &str, factory: Factory<I, A>) -> Result<Self, ClassError> {
         let current = factory.works(factory.version());
-        let instances = Pool::leak(domain(), shards());
-        let factories = Pool::leak(domain(), 1);
         registry::add(name, || {
+            // Only now: pools are never freed, and the name may be taken.
+            let (instances, factories) = (Pool::leak(domain(), shards()), Pool::leak(domain(), 1));
             instances.introduce(&current.version);
             let make: Box<dyn Make<A>> = Box::new(current.clone());
             let factory = factories.adopt(Target::of(make), &current.version, domain().generation());

@@ -9,7 +9,7 @@ use crate::error::{Refusal, SwapError};
 use crate::object::{Concrete, Object};
 #[cfg(not(loom))]
 use crate::panics::{Guarded, caught, outward};
-use crate::transfer::{Format, Formats, Offer, Payload, guarded};
+use crate::transfer::{Format, Formats, Offer, Payload, end, guarded};
 
 /// The code of a version.
 pub(crate) trait Code: Send + Sync {
@@ -147,5 +147,7 @@ pub(crate) unsafe fn transfer(from: &dyn Code, to: &dyn Code, target: Target) ->
 pub(crate) unsafe fn discard(code: &dyn Code, target: Target) {
     // SAFETY: passed on.
     let dropped = caught(|| unsafe { code.discard(target) });
-    let _ = dropped.map_err(std::mem::forget);
+    if let Err(panic) = dropped {
+        end(panic);
+    }
 }

@@ -367,3 +367,45 @@ fn objects_are_dropped_with_their_last_reference() {
     drop(other);
     assert_eq!(Arc::strong_count(&count), 1);
 }
+
+#[test]
+fn a_drop_that_panics_ends_with_the_swap_and_leaves_nothing() {
+    #[interface]
+    trait Fragile {
+        fn version(&self) -> u32;
+    }
+    struct Old(Arc<()>);
+    impl Drop for Old {
+        fn drop(&mut self) {
+            std::panic::panic_any(Arc::clone(&self.0));
+        }
+    }
+    #[class(transfer)]
+    impl Fragile for Old {
+        fn version(&self) -> u32 {
+            1
+        }
+    }
+    impl Transfer for Old {
+        fn formats(formats: &mut Formats<Self>) {
+            formats.give("nothing", |_| ());
+        }
+    }
+    struct New;
+    #[class(version = 2, transfer)]
+    impl Fragile for New {
+        fn version(&self) -> u32 {
+            2
+        }
+    }
+    impl Transfer for New {
+        fn formats(formats: &mut Formats<Self>) {
+            formats.take("nothing", |()| New);
+        }
+    }
+    let carried = Arc::new(());
+    let object: ObjectRef<dyn Fragile> = ObjectRef::new(Old(Arc::clone(&carried)));
+    ObjectRef::swap::<New>(&object).unwrap();
+    assert_eq!(object.version(), 2);
+    assert_eq!(Arc::strong_count(&carried), 1, "what the panic carried is gone");
+}

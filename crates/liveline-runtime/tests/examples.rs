@@ -2,19 +2,14 @@
 #![forbid(unsafe_code)]
 
 #[path = "../examples/allocator_race.rs"]
-#[allow(unused_attributes)]
 mod allocator_race;
 #[path = "../examples/cache_managers.rs"]
-#[allow(unused_attributes)]
 mod cache_managers;
 #[path = "../examples/first.rs"]
-#[allow(unused_attributes)]
 mod first;
 #[path = "../examples/first_plain.rs"]
-#[allow(unused_attributes)]
 mod first_plain;
 #[path = "../examples/new_interface.rs"]
-#[allow(unused_attributes)]
 mod new_interface;
 
 const PLAIN: &str = include_str!("../examples/first_plain.rs");

@@ -2,13 +2,10 @@
 #![forbid(unsafe_code)]
 
 #[path = "../examples/adapter.rs"]
-#[allow(unused_attributes)]
 mod adapter;
 #[path = "../examples/links.rs"]
-#[allow(unused_attributes)]
 mod links;
 #[path = "../examples/service.rs"]
-#[allow(unused_attributes)]
 mod service;
 
 #[test]
