@@ -12,7 +12,7 @@ use crate::emit::{Emitter, Refusal};
 use crate::judge::{Open, Work};
 use crate::types::{self, Checked};
 use crate::unit::Kind;
-use crate::{DiffError, Report, Request, initializers, rust, unwind};
+use crate::{DiffError, Report, Request, differing, initializers, rust, unwind};
 
 /// Pieces of new objects: pair and piece.
 type Pieces = Vec<(usize, usize)>;
@@ -51,6 +51,9 @@ impl Work<'_> {
         }
         self.verdicts
             .sort_by(|a, b| (&a.object, a.verdict, &a.symbol).cmp(&(&b.object, b.verdict, &b.symbol)));
+        if patch.is_some() && !self.refused {
+            self.notes.extend(differing::note(&mut self.world));
+        }
         let notes: Vec<String> = self.notes.iter().map(|note| demangle::text(note).into_owned()).collect();
         if let Some(patch) = &mut patch {
             patch.meta.verdicts.clone_from(&self.verdicts);

@@ -8,6 +8,7 @@
 mod close;
 mod compare;
 mod constants;
+mod differing;
 mod emit;
 mod entry;
 mod far;

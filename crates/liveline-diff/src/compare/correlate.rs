@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Comparison;
+use super::context::in_order;
 use super::scopes::{Scope, scopes};
 use crate::unit::{Kind, To, Unit};
 use crate::{names, rust};
@@ -57,7 +58,7 @@ pub(crate) fn correlate(old: &Unit, new: &Unit) -> Comparison {
         let data = old.pieces[group.old[0]].kind != Kind::Code;
         if data {
             let known = known.get_or_insert_with(|| (scopes(old), scopes(new)));
-            if by_scope(&mut out, known, group) {
+            if by_scope((old, new), &mut out, known, group) {
                 return false;
             }
         }
@@ -112,7 +113,12 @@ fn uses(unit: &Unit) -> Vec<BTreeSet<String>> {
 
 /// Pairs static locals by the function and name they are declared with. False if the debug information does not
 /// know them all.
-fn by_scope(out: &mut Comparison, (before, after): &(Known, Known), group: &Group) -> bool {
+fn by_scope(
+    (old, new): (&Unit, &Unit),
+    out: &mut Comparison,
+    (before, after): &(Known, Known),
+    group: &Group,
+) -> bool {
     let all = group.old.iter().all(|piece| before.contains_key(piece))
         && group.new.iter().all(|piece| after.contains_key(piece));
     if !all {
@@ -129,16 +135,17 @@ fn by_scope(out: &mut Comparison, (before, after): &(Known, Known), group: &Grou
         let (scope, line) = &after[&piece];
         declared.entry(scope).or_default().1.push((*line, piece));
     }
-    for (mut old, mut new) in declared.into_values() {
-        old.sort_unstable();
-        new.sort_unstable();
-        if old.len() == new.len() {
-            for ((_, old), (_, new)) in old.into_iter().zip(new) {
-                out.pair(old, new);
-            }
-        } else if !old.is_empty() {
-            // Several blocks of a function declare the name, and not as many as before.
-            out.ambiguous.extend(new.into_iter().map(|(_, piece)| piece));
+    let in_lines = |mut declared: Declared| -> Vec<usize> {
+        declared.sort_unstable();
+        declared.into_iter().map(|(_, piece)| piece).collect()
+    };
+    for (was, is) in declared.into_values() {
+        let (was, is) = (in_lines(was), in_lines(is));
+        if was.len() == is.len() && in_order((old, &was), (new, &is)) {
+            was.into_iter().zip(is).for_each(|(was, is)| out.pair(was, is));
+        } else if !was.is_empty() {
+            // Several blocks of a function declare the name, and not as many as before, or perhaps in another order.
+            out.ambiguous.extend(is);
         }
     }
     true
@@ -179,6 +186,15 @@ fn by_use(old: &Unit, new: &Unit, out: &mut Comparison, group: &Group) -> bool {
             out.new_of[a].is_none_or(|paired| paired == b) && out.old_of[b].is_none_or(|paired| paired == a)
         });
         if !agree {
+            continue;
+        }
+        // The numbers that compilers give out say nothing of which is which, nor does the order alone.
+        let (left, right): (Vec<usize>, Vec<usize>) = open_old
+            .iter()
+            .zip(&open_new)
+            .filter(|&(&a, _)| out.new_of[a].is_none() && old.pieces[a].kind != Kind::Code)
+            .unzip();
+        if !in_order((old, &left), (new, &right)) {
             continue;
         }
         for (a, b) in open_old.into_iter().zip(open_new) {

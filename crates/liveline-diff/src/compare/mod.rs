@@ -1,6 +1,7 @@
 //! Two builds of one object: which piece is which, and what differs.
 
 mod content;
+mod context;
 mod correlate;
 mod lambdas;
 pub(crate) mod language;

@@ -21,6 +21,9 @@ pub(crate) struct Identity {
     pub(crate) indirect: bool,
 }
 
+/// Why a function is not proved that may be any of several.
+const SEVERAL: &str = "several functions of the target look like it";
+
 /// Where the pieces of one old object lie.
 #[derive(Debug)]
 pub(crate) struct Identities {
@@ -73,6 +76,11 @@ impl Identities {
         }
     }
 
+    /// Whether a function that was asked for in [`Self::settle`] is another one in the target.
+    pub(crate) fn differs(&self, piece: usize) -> bool {
+        matches!(self.proofs.get(&piece), Some(Err(reason)) if reason != SEVERAL)
+    }
+
     /// Proves the wanted functions, and tells places of the same name apart.
     pub(crate) fn settle(&mut self, unit: &Unit, program: &Program, wanted: &BTreeSet<usize>) {
         let mut wanted = wanted.clone();
@@ -116,7 +124,7 @@ impl Identities {
             }
         }
         if good.len() > 1 {
-            self.proofs.insert(index, Err("several functions of the target look like it".into()));
+            self.proofs.insert(index, Err(SEVERAL.into()));
             return false;
         }
         let Some((identity, proof)) = good.pop() else {

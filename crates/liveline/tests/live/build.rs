@@ -37,6 +37,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("build::assembly_between", assembly),
         trial("build::file_that_is_no_code", not_carried),
         trial("build::lines_only_is_nothing", lines_only),
+        trial("build::other_sources_where_the_fix_is_not", other_sources),
     ]
 }
 
@@ -327,6 +328,20 @@ fn not_carried() -> Outcome {
         files.iter().any(|file| file["path"] == "README" && file["fate"] == "not-carried")
     });
     if told { Ok(()) } else { Err(made.complain("expected README to be told as not carried")) }
+}
+
+/// What runs was built of other sources, and not where the fix is: the patch is good, and somebody should know.
+fn other_sources() -> Outcome {
+    let project = project()?;
+    project.shell("make")?;
+    let running = keep(&project, "server")?;
+    project.edit(&project.tree(), ("price.c", "    return calls;", "    return calls + 1;"))?;
+    let fix = project.fix(&FIX)?;
+    let words = ["--fix", text(&fix), "--running", text(&running), "--", "make"];
+    let made = project.build(&words)?.expect(exit::DONE)?;
+    made.says("1 of 3 functions that the patch does not replace differ in the running program")?;
+    made.says("price_calls")?;
+    project.play(&mut Process::start(&running, &[])?, ANSWERS).map_err(|e| made.complain(&e))
 }
 
 fn lines_only() -> Outcome {
