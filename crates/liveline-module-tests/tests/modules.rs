@@ -227,40 +227,49 @@ fn a_module_of_another_make_is_refused_before_anything_of_it_runs() {
     // Had it run, the entry would have panicked.
     program.case("panic");
     let whole = module("module_two");
-    for (from, to, words) in [
-        ("rustc rustc 1.", "rustc rustc 9.", "the module by rustc 9."),
-        (
-            "crate liveline_runtime ",
-            "crate liveline_runtime f",
-            "crate liveline_runtime was built in another way",
-        ),
-        ("liveline 1\n", "liveline 9\n", "it describes itself as 'liveline 9'"),
+    for (from, edit, words) in [
+        ("rustc rustc 1.", Edit::To("rustc rustc 9."), "the module by rustc 9."),
+        ("crate liveline_runtime ", Edit::FirstDigit, "crate liveline_runtime was built in another way"),
+        ("liveline 1\n", Edit::To("liveline 9\n"), "it describes itself as 'liveline 9'"),
         (
             "crate liveline_module_tests ",
-            "",
+            Edit::LastDigit,
             "crate liveline_module_tests is not what the program was built with",
         ),
     ] {
-        let outcome = program.apply(&edited(&whole, from, to));
+        let outcome = program.apply(&edited(&whole, from, edit));
         assert_eq!(outcome.state, State::Refused);
         assert!(outcome.reasons.iter().any(|r| r.contains(words)), "{words}: {outcome:?}");
     }
     assert!(program.status().modules.is_empty());
 }
 
-/// The file with other words in its description, of the same length; without new words the last digit of the
-/// line's hash is another.
-fn edited(file: &[u8], from: &str, to: &str) -> Vec<u8> {
+/// What becomes of words in a description.
+enum Edit {
+    /// Others of the same length stand there.
+    To(&'static str),
+    /// The digit behind them is another.
+    FirstDigit,
+    /// The last digit of their line is another.
+    LastDigit,
+}
+
+/// The file with an edited description.
+fn edited(file: &[u8], from: &str, edit: Edit) -> Vec<u8> {
     let mut file = file.to_vec();
     let description = liveline_control::image::description(&file).unwrap();
     let line = description.find(from).expect("the words");
-    let start = description.as_ptr() as usize - file.as_ptr() as usize;
-    if to.is_empty() {
-        let end = start + line + description[line..].find('\n').unwrap() - 1;
-        file[end] = if file[end] == b'0' { b'1' } else { b'0' };
-    } else {
-        file[start + line..start + line + to.len()].copy_from_slice(to.as_bytes());
-    }
+    let start = description.as_ptr() as usize - file.as_ptr() as usize + line;
+    let end = start + description[line..].find('\n').unwrap();
+    let digit = match edit {
+        Edit::To(words) => {
+            file[start..start + words.len()].copy_from_slice(words.as_bytes());
+            return file;
+        }
+        Edit::FirstDigit => start + from.len(),
+        Edit::LastDigit => end - 1,
+    };
+    file[digit] = if file[digit] == b'0' { b'1' } else { b'0' };
     file
 }
 
