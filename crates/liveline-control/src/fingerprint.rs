@@ -106,10 +106,10 @@ impl Fingerprint {
                 reasons.push(match have.iter().find(|(other, _)| other == how) {
                     Some(_) if hash.is_empty() => format!("crate {name} was not found when it was compiled"),
                     Some(_) => format!(
-                        "crate {name} is not what the program was built with: it has changed since; its types and interfaces must stay as they are while the program runs"
+                        "crate {name} is not what the program was built with: it has changed since, or was built in another folder"
                     ),
                     None => format!(
-                        "crate {name} was built in another way than the program's: another profile, features or version; build both by the same cargo command"
+                        "crate {name} was built in another way than the program's: another profile, features or version"
                     ),
                 });
             }

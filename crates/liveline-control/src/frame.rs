@@ -21,6 +21,20 @@ pub fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()
     stream.flush()
 }
 
+/// The last messages of a list, as many as fit into one.
+pub fn last<T: Serialize>(all: &[T]) -> &[T] {
+    // Room for what is around the list.
+    let mut room = LONGEST - 1024;
+    let fits = |message: &&T| {
+        let size = serde_json::to_vec(message).map_or(usize::MAX, |text| text.len().saturating_add(1));
+        let left = room.checked_sub(size);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let count = all.iter().rev().take_while(fits).count();
+    &all[all.len() - count..]
+}
+
 /// Reads a message.
 ///
 /// # Errors
@@ -52,6 +66,17 @@ mod tests {
         assert_eq!(read::<Vec<String>>(&mut &stream[..]).unwrap(), ["a", "b"]);
         let cut = read::<Vec<String>>(&mut &stream[..stream.len() - 1]).unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn of_many_messages_the_last_ones_fit() {
+        let all: Vec<String> = (0..40).map(|n| n.to_string().repeat(30_000)).collect();
+        let some = last(&all);
+        assert_eq!(some, &all[all.len() - some.len()..]);
+        assert!(write(&mut Vec::new(), &some).is_ok() && write(&mut Vec::new(), &all).is_err());
+        assert!(some.len() > 10, "{}", some.len());
+        assert!(last(&["a".repeat(LONGEST)]).is_empty());
+        assert_eq!(last(&["a", "b"]), ["a", "b"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
 
     let status = program.status();
     let states: Vec<_> = status.modules.iter().map(|m| (m.name.as_str(), m.state.as_str())).collect();
-    assert_eq!(states, [("module_two", "replaced"), ("module_three", "reverted")]);
+    assert_eq!(states, [("module_two", "active"), ("module_three", "reverted")]);
     let class = status.classes.iter().find(|c| c.name == "counter").unwrap();
     assert_eq!((class.interface.as_str(), class.version, class.instances), ("Counter", 4, 3));
 
@@ -56,6 +56,71 @@ fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
         ]
     );
     assert!(log.iter().all(|e| e.process == std::process::id() as i32));
+}
+
+#[test]
+fn modules_go_one_after_the_other() {
+    let mut program = Program::start();
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    assert_eq!(program.apply(&module("module_three")).state, State::Applied);
+    for (name, version) in [("module_three", "2"), ("module_two", "1")] {
+        let outcome = program.revert(name);
+        assert_eq!(
+            (outcome.state, program.say("version").as_str()),
+            (State::Reverted, version),
+            "{outcome:?}"
+        );
+    }
+    // One that did not come is not in the way of one that is in.
+    let renumbered = |program: &Program, name: &str| {
+        program.apply_with(&module(name), |apply| (apply.renumber, apply.timeout_ms) = (true, 100)).state
+    };
+    assert_eq!(renumbered(&program, "module_two"), State::Applied);
+    let until = program.folder.path().join("leave");
+    program.say(&format!("stay {}", until.display()));
+    assert_eq!(renumbered(&program, "module_three"), State::Timeout);
+    std::fs::write(&until, "").unwrap();
+    let states: Vec<_> = program.status().modules.into_iter().map(|module| module.state).collect();
+    assert_eq!((states, program.say("version").as_str()), (vec!["active".into(), "reverted".into()], "2"));
+    let outcome = program.revert("module_two");
+    assert_eq!((outcome.state, program.say("version").as_str()), (State::Reverted, "1"), "{outcome:?}");
+}
+
+#[test]
+fn modules_leave_the_program_its_files() {
+    const MODULES: usize = 16;
+    let whole = module("module_two");
+    let load_all = |program: &Program| {
+        let each = (0..MODULES).map(|number| {
+            // The same as another build of its own.
+            let description = liveline_control::image::description(&whole).unwrap();
+            let build = description.lines().find(|line| line.starts_with("build ")).unwrap();
+            let other = format!("{}{number:02}", &build[..build.len() - 2]);
+            program.apply_with(&edited(&whole, build, &other), |apply| apply.renumber = true)
+        });
+        each.collect::<Vec<_>>()
+    };
+    // Those below the first limit, which the program could have for itself.
+    let taken = |program: &Program| {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().flatten();
+        let own = open.filter(|file| file.file_name().to_str().unwrap().parse::<u64>().unwrap() < 40);
+        let is_module = |path: std::path::PathBuf| path.to_string_lossy().contains("memfd:liveline");
+        own.filter(|file| std::fs::read_link(file.path()).is_ok_and(is_module)).count()
+    };
+    let mut program = Program::start();
+    program.limit_files("40:1000");
+    let outcomes = load_all(&program);
+    assert!(outcomes.iter().all(|outcome| outcome.state == State::Applied), "{outcomes:?}");
+    assert_eq!((taken(&program), program.say("add 5").as_str()), (0, "5"));
+
+    // Where there is no more to be had the program keeps the most of it.
+    let mut program = Program::start();
+    program.limit_files("40:40");
+    let outcomes = load_all(&program);
+    let applied = outcomes.iter().take_while(|outcome| outcome.state == State::Applied).count();
+    assert_eq!((applied, taken(&program)), (10, 10));
+    assert!(outcomes[applied].reasons[0].starts_with("modules keep 10 of the 40 files"), "{outcomes:?}");
+    assert_eq!(program.say("add 5"), "5");
 }
 
 #[test]
@@ -81,7 +146,11 @@ fn what_the_entry_does_wrong_changes_nothing() {
             State::Refused,
             "class counter is a class of Counter made from u64, not a class of Greeter made from ()",
         ),
-        ("skip", State::Refused, "version 1 runs, so the next one is 2, but version 7 was offered"),
+        (
+            "skip",
+            State::Refused,
+            "class counter: version 1 runs, so the next one is 2, but version 7 was offered",
+        ),
         ("twice", State::Refused, "it names class counter twice"),
         ("nothing", State::Refused, "it brings no class"),
     ] {
@@ -188,7 +257,10 @@ fn a_panic_in_the_transfer_takes_the_module_back() {
 fn the_next_number_is_given_on_demand() {
     let mut program = Program::start();
     let outcome = program.apply(&module("module_three"));
-    assert_eq!(outcome.reasons, ["version 1 runs, so the next one is 2, but version 3 was offered"]);
+    assert_eq!(
+        outcome.reasons,
+        ["class counter: version 1 runs, so the next one is 2, but version 3 was offered"]
+    );
     let outcome = program.apply_with(&module("module_three"), |apply| apply.renumber = true);
     assert_eq!((outcome.state, outcome.classes[0].version), (State::Applied, 2));
     assert_eq!(program.say("version"), "3");
@@ -320,6 +392,12 @@ fn broken_clients_do_no_harm() {
     frame::write(&mut stream, &"what?").unwrap();
     assert!(
         matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.starts_with("not understood"))
+    );
+    let name = "n".repeat(1000);
+    let mut stream = program.connect();
+    program.request(&mut stream, Command::Revert { name, dry_run: false, timeout_ms: 1 });
+    assert!(
+        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why == "a module's name of 1000 bytes is too long")
     );
     let mut stream = program.connect();
     stream.write_all(&[0xff; 64]).unwrap();

@@ -42,7 +42,10 @@ struct Core<A: 'static> {
 /// The versions of a class: one after the other.
 struct Line<A> {
     current: Works<A>,
-    previous: Option<Works<A>>,
+    /// What a revert goes back to, the oldest first.
+    before: Vec<Works<A>>,
+    /// What the last revert left.
+    left: Option<Works<A>>,
     sweep: Option<Sweep>,
 }
 
@@ -76,7 +79,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
             instances.introduce(&current.version);
             let make: Box<dyn Make<A>> = Box::new(current.clone());
             let factory = factories.adopt(Target::of(make), &current.version, domain().generation());
-            let line = Mutex::new(Line { current, previous: None, sweep: None });
+            let line = Mutex::new(Line { current, before: Vec::new(), left: None, sweep: None });
             let core: &'static Core<A> =
                 Box::leak(Box::new(Core { name: name.to_string(), factory, instances, line }));
             Self { core, interface: PhantomData }
@@ -118,7 +121,9 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     pub fn update_with(&self, factory: Factory<I, A>, options: Options) -> Result<Report, ClassError> {
         let mut line = self.line()?;
         let works = self.next(&line, factory)?;
-        self.replace_all(&mut line, works, options)
+        let (old, report) = self.replace_all(&mut line, works, options)?;
+        line.updated(old);
+        Ok(report)
     }
 
     /// Makes the factory the current one; an instance is replaced when it is first called, or by a thread that
@@ -129,7 +134,8 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     pub fn update_lazily(&self, factory: Factory<I, A>, options: Options) -> Result<Sweep, ClassError> {
         let mut line = self.line()?;
         let works = self.next(&line, factory)?;
-        let update = self.begin(&mut line, works, options)?;
+        let (old, update) = self.begin(&mut line, works, options)?;
+        line.updated(old);
         let sweep = Sweep { state: Arc::new(Swept::default()) };
         line.sweep = Some(sweep.clone());
         let state = Arc::clone(&sweep.state);
@@ -141,7 +147,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         Ok(sweep)
     }
 
-    /// Goes back to the code of the version before, as a new version.
+    /// Goes back to the code before, as a new version; each revert goes one update further back.
     ///
     /// # Errors
     /// [`ClassError::NothingToRevert`], and as [`Class::update`].
@@ -155,9 +161,29 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     /// As [`Class::revert`].
     pub fn revert_with(&self, options: Options) -> Result<Report, ClassError> {
         let mut line = self.line()?;
-        let works = line.previous.as_ref().ok_or(ClassError::NothingToRevert)?;
+        let works = line.before.last().ok_or(ClassError::NothingToRevert)?;
         let works = works.numbered(line.current.version.number + 1);
-        self.replace_all(&mut line, works, options)
+        let (old, report) = self.replace_all(&mut line, works, options)?;
+        line.before.pop();
+        line.left = Some(old);
+        Ok(report)
+    }
+
+    /// Takes the last revert back: the code that it left, as a new version.
+    pub(crate) fn redo_with(&self, options: Options) -> Result<Report, ClassError> {
+        let mut line = self.line()?;
+        let works = line.left.as_ref().ok_or(ClassError::NothingToRevert)?;
+        let works = works.numbered(line.current.version.number + 1);
+        let (old, report) = self.replace_all(&mut line, works, options)?;
+        line.updated(old);
+        Ok(report)
+    }
+
+    /// The number under which the current code came. A revert gives code another number.
+    pub(crate) fn origin(&self) -> u32 {
+        let _inside = enter(current(), self.core.factory);
+        // SAFETY: as in `create`.
+        unsafe { &*self.core.factory.target().pointer::<dyn Make<A>>() }.origin()
     }
 
     /// The number of the current version.
@@ -214,20 +240,20 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         line: &mut Line<A>,
         works: Works<A>,
         options: Options,
-    ) -> Result<Report, ClassError> {
-        let update = self.begin(line, works, options)?;
+    ) -> Result<(Works<A>, Report), ClassError> {
+        let (old, update) = self.begin(line, works, options)?;
         let workers = if options.workers == 0 { (shards() / 2).max(1) } else { options.workers };
         update.sweep(workers, Pace::Awaited);
-        Ok(update.end())
+        Ok((old, update.end()))
     }
 
-    /// Swaps the factory and begins the update of the instances, in one.
+    /// Swaps the factory and begins the update of the instances, in one. Gives the factory that was.
     fn begin(
         &self,
         line: &mut Line<A>,
         works: Works<A>,
         options: Options,
-    ) -> Result<Arc<Update>, ClassError> {
+    ) -> Result<(Works<A>, Arc<Update>), ClassError> {
         let core = self.core;
         let held = options.patience.hold(attached(), core.factory).map_err(ClassError::Factory)?;
         // Nobody is inside the factory: all instances are tracked and no new one comes.
@@ -242,8 +268,15 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         held.open(domain().generation());
         // SAFETY: the old factory is out of the table, nobody is inside, and it was a `dyn Make<A>`.
         drop(unsafe { old.into_box::<dyn Make<A>>() });
-        line.previous = Some(std::mem::replace(&mut line.current, works));
-        Ok(update)
+        Ok((std::mem::replace(&mut line.current, works), update))
+    }
+}
+
+impl<A> Line<A> {
+    /// There is one more to go back to.
+    fn updated(&mut self, old: Works<A>) {
+        self.before.push(old);
+        self.left = None;
     }
 }
 
@@ -315,6 +348,6 @@ impl<A> Works<A> {
     /// The same code under another number.
     fn numbered(&self, number: u32) -> Self {
         let version = Version { id: version_id(), number, code: Arc::clone(&self.version.code) };
-        Self { version: Arc::new(version), construct: Arc::clone(&self.construct) }
+        Self { version: Arc::new(version), construct: Arc::clone(&self.construct), origin: self.origin }
     }
 }

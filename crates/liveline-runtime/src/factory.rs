@@ -49,7 +49,7 @@ impl<I: ?Sized + Interface, A: 'static> Factory<I, A> {
 
     pub(crate) fn works(&self, number: u32) -> Works<A> {
         let version = Version { id: version_id(), number, code: Arc::clone(&self.code) };
-        Works { version: Arc::new(version), construct: Arc::clone(&self.construct) }
+        Works { version: Arc::new(version), construct: Arc::clone(&self.construct), origin: number }
     }
 }
 
@@ -57,11 +57,17 @@ impl<I: ?Sized + Interface, A: 'static> Factory<I, A> {
 pub(crate) struct Works<A> {
     pub(crate) version: Arc<Version>,
     pub(crate) construct: Arc<Construct<A>>,
+    /// The number under which this code came.
+    pub(crate) origin: u32,
 }
 
 impl<A> Clone for Works<A> {
     fn clone(&self) -> Self {
-        Self { version: Arc::clone(&self.version), construct: Arc::clone(&self.construct) }
+        Self {
+            version: Arc::clone(&self.version),
+            construct: Arc::clone(&self.construct),
+            origin: self.origin,
+        }
     }
 }
 
@@ -69,6 +75,7 @@ impl<A> Clone for Works<A> {
 pub(crate) trait Make<A>: Send + Sync {
     fn make(&self, arguments: A) -> Target;
     fn version(&self) -> &Version;
+    fn origin(&self) -> u32;
 }
 
 impl<A> Make<A> for Works<A> {
@@ -78,5 +85,9 @@ impl<A> Make<A> for Works<A> {
 
     fn version(&self) -> &Version {
         &self.version
+    }
+
+    fn origin(&self) -> u32 {
+        self.origin
     }
 }

@@ -22,13 +22,20 @@ pub trait AnyClass: Send + Sync {
     fn fingerprint(&self) -> u64;
     /// The number of the current version.
     fn version(&self) -> u32;
+    /// The number under which the current code came. A revert gives code another number.
+    fn origin(&self) -> u32;
     /// How many instances there are.
     fn instances(&self) -> usize;
-    /// Goes back to the code of the version before.
+    /// Goes back to the code before.
     ///
     /// # Errors
     /// As [`Class::revert_with`].
     fn revert_with(&self, options: Options) -> Result<Report, ClassError>;
+    /// Takes the last revert back.
+    ///
+    /// # Errors
+    /// As [`Class::revert_with`].
+    fn redo_with(&self, options: Options) -> Result<Report, ClassError>;
 }
 
 impl<I: ?Sized + Interface, A: Send + 'static> AnyClass for Class<I, A> {
@@ -52,12 +59,20 @@ impl<I: ?Sized + Interface, A: Send + 'static> AnyClass for Class<I, A> {
         self.version()
     }
 
+    fn origin(&self) -> u32 {
+        self.origin()
+    }
+
     fn instances(&self) -> usize {
         self.len()
     }
 
     fn revert_with(&self, options: Options) -> Result<Report, ClassError> {
         self.revert_with(options)
+    }
+
+    fn redo_with(&self, options: Options) -> Result<Report, ClassError> {
+        self.redo_with(options)
     }
 }
 

@@ -106,6 +106,25 @@ fn an_update_replaces_every_instance_and_makes_new_ones_new() {
 }
 
 #[test]
+fn each_revert_goes_one_update_further_back() {
+    let class = Class::new("cell.back", one()).unwrap();
+    let cell = [class.create(100)];
+    class.update(two()).unwrap();
+    class.update(three()).unwrap();
+    for (code, number) in [(2, 4), (1, 5)] {
+        class.revert().unwrap();
+        versions(&cell, code);
+        assert_eq!(class.version(), number);
+    }
+    assert_eq!(class.revert().unwrap_err(), ClassError::NothingToRevert);
+    // And from there again.
+    class.update(two().numbered(6)).unwrap();
+    class.revert().unwrap();
+    versions(&cell, 1);
+    assert_eq!(class.revert().unwrap_err(), ClassError::NothingToRevert);
+}
+
+#[test]
 fn versions_are_linear() {
     let class = Class::new("cell.linear", one()).unwrap();
     let cell = class.create(100);

@@ -157,7 +157,7 @@ fn new_class() -> Class<dyn Ledger> {
 fn run(steps: &[Step]) -> Result<(), TestCaseError> {
     let class = new_class();
     let mut objects: Vec<(ObjectRef<dyn Ledger>, Known)> = Vec::new();
-    let (mut current, mut previous) = (true, None);
+    let (mut current, mut before) = (true, Vec::new());
     for step in steps {
         match *step {
             Step::Create => {
@@ -170,7 +170,7 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
                 } else {
                     class.update(next).unwrap().kept
                 };
-                previous = Some(current);
+                before.push(current);
                 current = !current;
                 objects.iter_mut().for_each(|(_, known)| known.go_over(current));
                 let stayed = objects.iter().filter(|(_, known)| known.sharing != current).count();
@@ -178,11 +178,10 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
                 let right = |why: &SwapError| matches!(why, SwapError::Refused(_) | SwapError::Panicked(_));
                 prop_assert!(kept.iter().all(right));
             }
-            Step::Revert => match previous {
+            Step::Revert => match before.pop() {
                 None => prop_assert!(class.revert().is_err()),
                 Some(back) => {
                     class.revert().unwrap();
-                    previous = Some(current);
                     current = back;
                     objects.iter_mut().for_each(|(_, known)| known.go_over(current));
                 }

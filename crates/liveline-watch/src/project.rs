@@ -11,6 +11,8 @@ use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, Pac
 
 use crate::WatchError;
 
+const MANIFEST: &str = "Cargo.toml";
+
 /// A package that is built as a module.
 #[derive(Debug)]
 pub struct Project {
@@ -18,6 +20,8 @@ pub struct Project {
     manifest: PathBuf,
     /// The folders of the package and of all that it is made of and that lies here, not in a registry.
     folders: Vec<PathBuf>,
+    /// The workspace's own manifest, which may lie in none of them.
+    workspace: PathBuf,
     /// Where cargo builds.
     products: PathBuf,
     /// What the user says to cargo.
@@ -44,7 +48,10 @@ impl Project {
         command.current_dir(folder).other_options(options);
         let metadata = command.exec().map_err(|error| {
             let said = match error {
-                cargo_metadata::Error::CargoMetadata { stderr } => stderr.trim_end().to_owned(),
+                cargo_metadata::Error::CargoMetadata { stderr } => {
+                    let words = stderr.trim_end();
+                    words.strip_prefix("error: ").unwrap_or(words).to_owned()
+                }
                 other => other.to_string(),
             };
             WatchError::NoWorkspace { folder: folder.to_path_buf(), said }
@@ -57,6 +64,7 @@ impl Project {
             package: own.name.to_string(),
             manifest: own.manifest_path.clone().into(),
             folders: folders(&metadata, &own.id),
+            workspace: metadata.workspace_root.join(MANIFEST).into(),
             products: metadata.target_directory.clone().into(),
             words: words.to_vec(),
         })
@@ -70,6 +78,15 @@ impl Project {
     /// The folders of sources whose change is a reason to build.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders
+    }
+
+    /// Whether a change of the file may change what the package is made of.
+    pub fn is_manifest(file: &Path) -> bool {
+        file.file_name().is_some_and(|name| name == MANIFEST)
+    }
+
+    pub(crate) fn workspace(&self) -> &Path {
+        &self.workspace
     }
 
     pub(crate) fn products(&self) -> &Path {
@@ -100,7 +117,13 @@ impl Project {
             self.package
         ));
         command.args(&self.words);
-        command.args(["--", "-C", &format!("metadata=liveline-{number}")]);
+        // What comes behind the user's own `--` is rustc's, and so is ours.
+        if !self.words.iter().any(|word| word == "--") {
+            command.arg("--");
+        }
+        command.args(["-C", &format!("metadata=liveline-{number}")]);
+        // The program keeps the file of each build for backtraces.
+        command.args(["-C", "link-arg=-Wl,--compress-debug-sections=zlib"]);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(WatchError::Cargo)?;
         let output = child.stdout.take().expect("a pipe");
@@ -174,10 +197,15 @@ fn folders(metadata: &Metadata, own: &PackageId) -> Vec<PathBuf> {
     out
 }
 
+/// Of the words for a build, those that cargo does not pass on to rustc.
+fn of_cargo(words: &[OsString]) -> impl Iterator<Item = &str> {
+    words.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str())
+}
+
 /// Of the words for a build, those that say which workspace it is of, and how it is found.
 fn of_workspace(words: &[OsString]) -> Vec<String> {
     let mut out = Vec::new();
-    let mut words = words.iter().filter_map(|word| word.to_str());
+    let mut words = of_cargo(words);
     while let Some(word) = words.next() {
         match word {
             "--offline" | "--locked" | "--frozen" => out.push(word.to_owned()),
@@ -205,7 +233,7 @@ fn host(folder: &Path) -> Result<Option<String>, WatchError> {
 /// The profile that the words for a build choose.
 fn profile(words: &[OsString]) -> &str {
     let mut chosen = "dev";
-    let mut words = words.iter().filter_map(|word| word.to_str());
+    let mut words = of_cargo(words);
     while let Some(word) = words.next() {
         match word {
             "--release" | "-r" => chosen = "release",
@@ -230,6 +258,7 @@ mod tests {
         assert_eq!(profile(&words(&["--features", "x", "-r"])), "release");
         assert_eq!(profile(&words(&["--profile=slow"])), "slow");
         assert_eq!(profile(&words(&["--profile", "slow"])), "slow");
+        assert_eq!(profile(&words(&["--", "--release"])), "dev");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub struct Sources {
     watcher: RecommendedWatcher,
     events: Receiver<(Instant, Event)>,
     folders: Vec<PathBuf>,
+    workspace: PathBuf,
     products: PathBuf,
     /// What is in each file. A file that is written with what it holds already is no change: a build script may do
     /// that at each build, and would have it built for ever.
@@ -41,16 +42,29 @@ impl Sources {
     /// # Errors
     /// The kernel does not watch so much.
     pub fn watch(project: &Project) -> Result<Self, WatchError> {
-        Self::of(project.folders().to_vec(), project.products().to_path_buf())
+        let folders = project.folders().to_vec();
+        Self::of(folders, project.workspace().to_path_buf(), project.products().to_path_buf())
     }
 
-    fn of(folders: Vec<PathBuf>, products: PathBuf) -> Result<Self, WatchError> {
+    /// Goes on with what the module is made of now.
+    ///
+    /// # Errors
+    /// As [`Sources::watch`].
+    pub fn follow(&mut self, project: &Project) -> Result<(), WatchError> {
+        self.folders = project.folders().to_vec();
+        self.workspace = project.workspace().to_path_buf();
+        self.products = project.products().to_path_buf();
+        // What is found in folders that came is what is built next.
+        self.look().map(drop)
+    }
+
+    fn of(folders: Vec<PathBuf>, workspace: PathBuf, products: PathBuf) -> Result<Self, WatchError> {
         let (sender, events) = channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Where the receiver is gone, nobody wants to know.
             drop(event.map(|event| sender.send((Instant::now(), event))));
         })?;
-        let mut sources = Self { watcher, events, folders, products, contents: BTreeMap::new() };
+        let mut sources = Self { watcher, events, folders, workspace, products, contents: BTreeMap::new() };
         sources.look()?;
         Ok(sources)
     }
@@ -85,6 +99,10 @@ impl Sources {
 
     /// Products, and what tools keep for themselves: hidden files, backups.
     fn is_foreign(&self, path: &Path) -> bool {
+        // Beside the workspace's manifest lies what is none of the module's.
+        if !self.folders.iter().any(|folder| path.starts_with(folder)) {
+            return path != self.workspace;
+        }
         let inside = self.folders.iter().find_map(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
         let hidden = inside.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
         let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
@@ -94,6 +112,10 @@ impl Sources {
     /// Looks at all sources, watches their folders, and gives the files that differ.
     fn look(&mut self) -> Result<Vec<PathBuf>, WatchError> {
         let mut now = BTreeMap::new();
+        if let (Some(folder), Ok(bytes)) = (self.workspace.parent(), fs::read(&self.workspace)) {
+            self.watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            now.insert(self.workspace.clone(), blake3::hash(&bytes));
+        }
         let mut open = self.folders.clone();
         let mut found = BTreeSet::new();
         while let Some(folder) = open.pop() {
@@ -138,7 +160,7 @@ mod tests {
         }
         fs::write(path("src/lib.rs"), "1").unwrap();
         let (folders, products) = (vec![folder.path().to_path_buf()], path("target"));
-        let mut sources = Sources::of(folders, products).unwrap();
+        let mut sources = Sources::of(folders, path("Cargo.toml"), products).unwrap();
         let mut changed = |patience| {
             let change = sources.changed(Duration::from_millis(patience)).unwrap();
             change.map(|change| change.files).unwrap_or_default()
@@ -168,5 +190,27 @@ mod tests {
         fs::remove_dir_all(path("src/deep")).unwrap();
         assert_eq!(changed(20_000), [path("src/deep/mod.rs")]);
         assert!(changed(200).is_empty());
+    }
+
+    #[test]
+    fn of_the_workspace_its_manifest_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["module", "other"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::write(path("Cargo.toml"), "1").unwrap();
+        let mut sources = Sources::of(vec![path("module")], path("Cargo.toml"), path("target")).unwrap();
+        let mut changed = |patience| {
+            let change = sources.changed(Duration::from_millis(patience)).unwrap();
+            change.map(|change| change.files).unwrap_or_default()
+        };
+        fs::write(path("README.md"), "2").unwrap();
+        fs::write(path("other/lib.rs"), "2").unwrap();
+        assert!(changed(200).is_empty());
+        fs::write(path("Cargo.toml"), "2").unwrap();
+        assert_eq!(changed(20_000), [path("Cargo.toml")]);
+        fs::write(path("module/lib.rs"), "2").unwrap();
+        assert_eq!(changed(20_000), [path("module/lib.rs")]);
     }
 }

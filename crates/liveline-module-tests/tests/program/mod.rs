@@ -159,6 +159,17 @@ impl Program {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many files it may have open, and how far it may raise that itself.
+    pub(crate) fn limit_files(&self, limits: &str) {
+        let process = self.id().to_string();
+        let words = ["--pid", &process, &format!("--nofile={limits}")];
+        assert!(Process::new("prlimit").args(words).status().unwrap().success());
+    }
+
     /// Lets it return from `main`.
     pub(crate) fn end(&mut self) {
         drop(self.input.take());

@@ -19,6 +19,9 @@ use crate::sync::lock;
 /// How long a client may say nothing.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// A crate's name is shorter: it is a file's.
+const LONGEST_NAME: usize = 255;
+
 /// How many entries the log keeps.
 const KEPT: usize = 1000;
 
@@ -42,7 +45,13 @@ pub(super) fn answer(mut stream: UnixStream, program: &Result<Fingerprint, Strin
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Answer::Denied(error.to_string()),
         Err(error) => return Err(error),
     };
-    frame::write(&mut stream, &answer)
+    match frame::write(&mut stream, &answer) {
+        // A panic may say as much as it likes.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            frame::write(&mut stream, &Answer::Denied(format!("it was done, but of its answer: {error}")))
+        }
+        result => result,
+    }
 }
 
 fn carry_out(
@@ -54,7 +63,7 @@ fn carry_out(
     let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
     let (action, dry_run, outcome) = match command {
         Command::Status => return Ok(Answer::Status(status())),
-        Command::Log => return Ok(Answer::Log(lock(&LOG).iter().cloned().collect())),
+        Command::Log => return Ok(Answer::Log(frame::last(lock(&LOG).make_contiguous()).to_vec())),
         Command::Apply(apply) => {
             let bytes = match receive(stream, &apply)? {
                 Ok(bytes) => bytes,
@@ -65,6 +74,9 @@ fn carry_out(
                 Err(why) => refused(format!("it is not known what the program is made of: {why}")),
             };
             ("apply", apply.dry_run, outcome)
+        }
+        Command::Revert { name, .. } if name.len() > LONGEST_NAME => {
+            return Ok(Answer::Denied(format!("a module's name of {} bytes is too long", name.len())));
         }
         Command::Revert { name, dry_run, timeout_ms } => {
             ("revert", dry_run, loaded::revert(&name, dry_run, timeout_ms))

@@ -5,8 +5,9 @@
 use std::ffi::{CStr, CString, c_void};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::FromRawFd;
 
+use crate::module::descriptors::Kept;
 use crate::module::entrance::Entrance;
 use crate::shared::PROGRAM;
 
@@ -15,8 +16,8 @@ use crate::shared::PROGRAM;
 /// # Errors
 /// In the dynamic linker's words, mostly.
 pub(crate) fn map(name: &str, bytes: &[u8]) -> Result<&'static Entrance, String> {
-    let file = sealed(name, bytes).map_err(|error| format!("no memory for the module: {error}"))?;
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("no zero inside");
+    let file = Kept::new(sealed(name, bytes).map_err(|error| format!("no memory for the module: {error}"))?)?;
+    let path = CString::new(format!("/proc/self/fd/{}", file.number())).expect("no zero inside");
     // Nothing that objects or threads may still point to is ever unmapped.
     let flags = libc::RTLD_NOW | libc::RTLD_LOCAL | libc::RTLD_NODELETE;
     // SAFETY: the path ends with a zero. The constructors are the module's, which was compared with this program.
@@ -24,8 +25,7 @@ pub(crate) fn map(name: &str, bytes: &[u8]) -> Result<&'static Entrance, String>
     if handle.is_null() {
         return Err(linker_error());
     }
-    // Debuggers and backtraces read the file under this number as long as the program runs.
-    std::mem::forget(file);
+    file.stay();
     // SAFETY: the handle is one that dlopen gave; the name ends with a zero.
     let symbol = unsafe { libc::dlsym(handle, c"LIVELINE_MODULE".as_ptr()) };
     let entrance = entrance(symbol).ok_or("it has no entry: #[module] stands before no function")?;
@@ -40,7 +40,7 @@ fn entrance(symbol: *mut c_void) -> Option<&'static Entrance> {
 }
 
 /// A file in memory with these bytes, which nobody can change any more.
-fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+fn sealed(name: &str, bytes: &[u8]) -> io::Result<File> {
     let name = CString::new(format!("liveline:{name}"))?;
     // SAFETY: the name ends with a zero.
     let number = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
@@ -55,7 +55,7 @@ fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     if unsafe { libc::fcntl(number, libc::F_ADD_SEALS, seals) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(file.into())
+    Ok(file)
 }
 
 fn linker_error() -> String {

@@ -54,11 +54,23 @@ impl Stopped {
 
 type Done = (State, Vec<Updated>);
 
+/// Words that fit into an answer: a panic may say as much as it likes.
+fn short(words: String) -> String {
+    const LONGEST: usize = 4096;
+    match words.char_indices().find(|(at, _)| *at >= LONGEST) {
+        Some((end, _)) => format!("{} …", &words[..end]),
+        None => words,
+    }
+}
+
 fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Outcome {
     let microseconds = begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
     match result {
         Ok((state, classes)) => Outcome { state, module, reasons: Vec::new(), classes, microseconds },
-        Err(Stopped(state, reasons)) => Outcome { state, module, reasons, classes: Vec::new(), microseconds },
+        Err(Stopped(state, reasons)) => {
+            let reasons = reasons.into_iter().map(short).collect();
+            Outcome { state, module, reasons, classes: Vec::new(), microseconds }
+        }
     }
 }
 
@@ -159,8 +171,9 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
     };
     let classes = registry::classes();
     for updated in resident.brought.iter().filter(|u| !u.new) {
-        let running = classes.iter().find(|c| c.name() == updated.name).map_or(0, |c| c.version());
-        if running != updated.version {
+        let class = classes.iter().find(|c| c.name() == updated.name);
+        if class.is_none_or(|c| c.origin() != updated.version) {
+            let running = class.map_or(0, |c| c.version());
             return Err(Stopped::refused(format!(
                 "class {} is at version {running} by now, and {name} brought version {}: revert what came after it first",
                 updated.name, updated.version
@@ -173,7 +186,7 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
     if dry_run {
         return Ok((State::Possible, Vec::new()));
     }
-    let troubles = retire(&mut resident.brought, options(timeout_ms));
+    let troubles = retire(&resident.brought, options(timeout_ms));
     let now: Vec<Updated> = resident
         .brought
         .iter()
@@ -193,9 +206,8 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
 /// The modules, in the order in which they came.
 pub(crate) fn status() -> Vec<message::Module> {
     let classes = registry::classes();
-    let is_current = |updated: &Updated| {
-        classes.iter().any(|c| c.name() == updated.name && c.version() == updated.version)
-    };
+    let is_current =
+        |updated: &Updated| classes.iter().any(|c| c.name() == updated.name && c.origin() == updated.version);
     let tell = |resident: &Resident| {
         let state = match (resident.is_active, resident.brought.is_empty()) {
             (true, _) if resident.brought.iter().any(is_current) => "active",

@@ -1,5 +1,6 @@
 //! Modules: shared libraries that bring factories into a running program.
 
+mod descriptors;
 mod entrance;
 pub(crate) mod image;
 pub(crate) mod loaded;

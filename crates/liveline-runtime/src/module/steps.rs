@@ -67,8 +67,16 @@ impl Module {
         if self.steps.is_empty() {
             return vec!["it brings no class".to_string()];
         }
-        let mut reasons: Vec<String> =
-            self.steps.iter_mut().filter_map(|s| s.check().err()).map(|e| e.to_string()).collect();
+        let mut reasons: Vec<String> = Vec::new();
+        for step in &mut self.steps {
+            match step.check() {
+                Ok(()) => {}
+                Err(error @ ClassError::Version { .. }) => {
+                    reasons.push(format!("class {}: {error}", step.class()));
+                }
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
         let mut names: Vec<&str> = self.steps.iter().map(|s| s.class()).collect();
         names.sort_unstable();
         for twice in names.windows(2).filter(|pair| pair[0] == pair[1]) {
@@ -91,7 +99,10 @@ impl Module {
                 Err(error) => vec![error.into()],
             };
             if !trouble.is_empty() {
-                return (Vec::new(), trouble.into_iter().chain(take_back(&done, options)).collect());
+                return (
+                    Vec::new(),
+                    trouble.into_iter().chain(undo(done.iter().rev(), BACK, options)).collect(),
+                );
             }
         }
         (done, Vec::new())
@@ -132,24 +143,30 @@ fn is_busy(error: &SwapError) -> bool {
     matches!(error, SwapError::Busy { .. } | SwapError::Contended)
 }
 
-/// Goes back to the code before, after an update that did not succeed; tells what could not be.
-fn take_back(done: &[Updated], options: Options) -> Vec<Trouble> {
-    let turn = |updated: &Updated| match turned(updated, options) {
+/// Turns a class to other code.
+type Turn = fn(&'static dyn AnyClass, Options) -> Result<Report, ClassError>;
+
+const BACK: Turn = |class, options| class.revert_with(options);
+const FORTH: Turn = |class, options| class.redo_with(options);
+
+/// Undoes what did not succeed as a whole; tells what could not be undone.
+fn undo<'u>(done: impl Iterator<Item = &'u Updated>, turn: Turn, options: Options) -> Vec<Trouble> {
+    let undone = |updated: &Updated| match turned(updated, turn, options) {
         Ok(troubles) if troubles.is_empty() => None,
         Ok(troubles) => Some(Trouble::stays(&updated.name, troubles)),
         Err(trouble) => Some(Trouble::stays(&updated.name, vec![trouble])),
     };
-    done.iter().rev().filter(|u| !u.new).filter_map(turn).collect()
+    done.filter(|u| !u.new).filter_map(undone).collect()
 }
 
 /// Gives classes the code from before, all or none; they get new numbers either way.
-pub(crate) fn retire(brought: &mut [Updated], options: Options) -> Vec<Trouble> {
+pub(crate) fn retire(brought: &[Updated], options: Options) -> Vec<Trouble> {
     let mut back = Vec::new();
     let mut troubles = Vec::new();
-    for at in (0..brought.len()).rev().filter(|at| !brought[*at].new) {
-        match turned(&brought[at], options) {
+    for updated in brought.iter().rev().filter(|updated| !updated.new) {
+        match turned(updated, BACK, options) {
             Ok(stay) => {
-                back.push(at);
+                back.push(updated);
                 troubles = stay;
             }
             Err(trouble) => troubles = vec![trouble],
@@ -159,19 +176,15 @@ pub(crate) fn retire(brought: &mut [Updated], options: Options) -> Vec<Trouble> 
         }
     }
     if !troubles.is_empty() {
-        // The version before is now the module's.
-        for at in back.into_iter().rev() {
-            troubles.extend(take_back(&brought[at..=at], options));
-            brought[at].version = class(&brought[at].name).map_or(0, AnyClass::version);
-        }
+        troubles.extend(undo(back.into_iter().rev(), FORTH, options));
     }
     troubles
 }
 
-/// Turns a class to the code before, and tells of instances that did not turn. Error: nothing changed.
-fn turned(updated: &Updated, options: Options) -> Result<Vec<Trouble>, Trouble> {
+/// Turns a class to other code, and tells of instances that did not turn. Error: nothing changed.
+fn turned(updated: &Updated, turn: Turn, options: Options) -> Result<Vec<Trouble>, Trouble> {
     let gone = || Trouble { is_busy: false, words: format!("class {} is gone", updated.name), stays: false };
-    let report = class(&updated.name).ok_or_else(gone)?.revert_with(options)?;
+    let report = turn(class(&updated.name).ok_or_else(gone)?, options)?;
     Ok(troubles(&updated.name, &report))
 }
 

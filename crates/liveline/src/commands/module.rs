@@ -189,10 +189,29 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
     for class in &outcome.classes {
         print::line(&format!("  {}", class_words(class)));
     }
-    if outcome.reasons.iter().any(|reason| reason.contains("was offered")) {
-        print::line("  --renumber gives its classes the next numbers");
+    for (words, hint) in HINTS {
+        if outcome.reasons.iter().any(|reason| reason.contains(words)) {
+            print::line(&format!("  {hint}"));
+        }
     }
 }
+
+/// What a reason of the program says, and the way out.
+const HINTS: [(&str, &str); 4] = [
+    ("was offered", "--renumber gives its classes the next numbers"),
+    (
+        "is not what the program was built with",
+        "what both are made of stays as it is while the program runs; build both in one workspace",
+    ),
+    (
+        "was built in another way",
+        "cargo gives a package built alone only the features that it asks for: let the crate of the interfaces ask for the program's",
+    ),
+    (
+        "no common state format",
+        "state(FIELD, ..) takes what the old version gives, and the rest from Default",
+    ),
+];
 
 fn words(outcome: &Outcome) -> String {
     let module = if outcome.module.is_empty() { "the module" } else { &outcome.module };
@@ -224,7 +243,8 @@ pub(crate) fn show_status(status: &Status) {
     for module in &status.modules {
         let classes: Vec<String> =
             module.classes.iter().map(|class| format!("{} {}", class.name, class.version)).collect();
-        print::line(&format!("  module {}: {} ({})", module.name, module.state, classes.join(", ")));
+        let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
+        print::line(&format!("  module {}: {}{classes}", module.name, module.state));
     }
     if status.classes.is_empty() {
         return;

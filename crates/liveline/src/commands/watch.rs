@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use liveline_control::message::State;
+use liveline_control::message::{Outcome, State};
 use liveline_watch::{Change, Project, Sources, WatchError};
 use serde_json::{Value, json};
 
@@ -18,9 +18,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: &WatchArgs) -> Result {
     let pids = args.selection.pids("watch")?;
-    let project = Project::find(Path::new("."), args.package.as_deref(), &args.words).map_err(explain)?;
+    let find = || Project::find(Path::new("."), args.package.as_deref(), &args.words);
+    let mut project = find().map_err(explain)?;
     let running = || select::processes(&pids, args.selection.exe.as_deref());
-    let mut seen = ready(&running()?)?;
+    let mut seen = ready(&running()?, !pids.is_empty())?;
     if seen.is_empty() {
         print::line(print::NOBODY);
         return Ok(Code::Nothing);
@@ -28,98 +29,146 @@ pub(crate) fn run(args: &WatchArgs) -> Result {
     // Before the first build: what is saved meanwhile is a change.
     let mut sources = Sources::watch(&project).map_err(explain)?;
     if !args.json && !args.once {
-        let folders: Vec<String> =
-            project.folders().iter().map(|folder| folder.display().to_string()).collect();
-        print::line(&format!("watching {} in {}", project.package(), folders.join(", ")));
+        say_folders(&project);
     }
-    let mut change = None;
+    let (mut change, mut module) = (None, None);
     loop {
-        let code = round(args, &project, &seen, change.as_ref())?;
+        let code = round(args, &project, &seen, change.as_ref(), &mut module)?;
         if args.once {
             return Ok(code);
         }
-        change = loop {
+        let saved = loop {
             if let Some(change) = sources.changed(LOOK).map_err(explain)? {
-                break Some(change);
+                break change;
             }
-            // A program that began meanwhile has yet to get what the others have.
-            let now: Vec<i32> = running()?.into_iter().filter(|pid| is_there(*pid)).collect();
-            if now.is_empty() {
+            let there: Vec<i32> = running()?.into_iter().filter(|pid| is_there(*pid)).collect();
+            if there.is_empty() {
                 if !args.json {
                     print::line("the programs have ended");
                 }
                 return Ok(Code::Done);
             }
-            let came = now.iter().any(|pid| !seen.contains(pid) && control::find(*pid).is_some());
+            // One that began has no socket at first.
+            let now: Vec<i32> = there.into_iter().filter(|pid| control::find(*pid).is_some()).collect();
+            let came: Vec<i32> = now.iter().copied().filter(|pid| !seen.contains(pid)).collect();
             seen = now;
-            if came {
-                break None;
+            if let (false, Some(bytes)) = (came.is_empty(), &module) {
+                catch_up(args, &came, bytes)?;
             }
         };
+        if saved.files.iter().any(|file| Project::is_manifest(file)) {
+            // Where it is no manifest now the build says so.
+            if let Ok(found) = find() {
+                let before = std::mem::replace(&mut project, found);
+                sources.follow(&project).map_err(explain)?;
+                if !args.json && before.folders() != project.folders() {
+                    say_folders(&project);
+                }
+            }
+        }
+        change = Some(saved);
     }
+}
+
+fn say_folders(project: &Project) {
+    let folders: Vec<String> = project.folders().iter().map(|folder| folder.display().to_string()).collect();
+    print::line(&format!("watching {} in {}", project.package(), folders.join(", ")));
 }
 
 fn is_there(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// Errors: one of the processes takes no modules.
-fn ready(pids: &[i32]) -> std::result::Result<Vec<i32>, Failure> {
+/// Those of the processes that take modules. Errors: one that was named does not, or none does.
+fn ready(pids: &[i32], are_named: bool) -> std::result::Result<Vec<i32>, Failure> {
+    let mut ready = Vec::new();
     for pid in pids {
-        if let Some(status) = module::status(*pid) {
-            status?;
-        } else {
-            return Err(control::absent(*pid));
+        match module::status(*pid) {
+            Some(status) => {
+                status?;
+                ready.push(*pid);
+            }
+            None if are_named => return Err(control::absent(*pid)),
+            None => {}
         }
     }
-    Ok(pids.to_vec())
+    match pids.first() {
+        Some(pid) if ready.is_empty() => Err(control::absent(*pid)),
+        _ => Ok(ready),
+    }
 }
 
-/// Builds the module, loads it, and says what came of it.
-fn round(args: &WatchArgs, project: &Project, pids: &[i32], change: Option<&Change>) -> Result {
+/// Loads what was built into programs that began since.
+fn catch_up(args: &WatchArgs, pids: &[i32], bytes: &[u8]) -> std::result::Result<(), Failure> {
+    let began = Instant::now();
+    let outcomes = load(args, pids, bytes);
+    if args.json {
+        return line_of_json(&json!({
+            "state": "loaded",
+            "load_ms": began.elapsed().as_secs_f64() * 1e3,
+            "processes": processes(&outcomes),
+        }));
+    }
+    outcomes.iter().for_each(|(pid, outcome)| module::show(*pid, outcome));
+    Ok(())
+}
+
+fn load(args: &WatchArgs, pids: &[i32], bytes: &[u8]) -> Vec<(i32, Outcome)> {
+    let one = |pid: &i32| {
+        let outcome = module::load(*pid, bytes, (false, true, args.timeout));
+        (*pid, outcome.unwrap_or_else(|failure| module::failed(&failure)))
+    };
+    pids.iter().map(one).collect()
+}
+
+fn processes(outcomes: &[(i32, Outcome)]) -> Vec<Value> {
+    outcomes.iter().map(|(pid, outcome)| module::as_json(*pid, outcome)).collect()
+}
+
+/// Builds the module, loads it, and says what came of it. Keeps what was built.
+fn round(
+    args: &WatchArgs,
+    project: &Project,
+    pids: &[i32],
+    change: Option<&Change>,
+    kept: &mut Option<Vec<u8>>,
+) -> Result {
     let began = Instant::now();
     if let Some(change) = change.filter(|_| !args.json) {
         print::line(&format!("{}  {} saved", clock(), names(project, &change.files)));
     }
     let saved = change.map_or(began, |change| change.saved);
-    let built = match project.build() {
-        Ok(built) => built,
-        // cargo has said why. The program goes on with what it has, and so do we.
-        Err(error @ WatchError::Build { .. }) if !args.once => {
+    let (is_under_way, made) = match project.build() {
+        Ok(built) => (change.is_some(), module_of(&built.module)),
+        Err(error) => (change.is_some() || matches!(error, WatchError::Build { .. }), Err(explain(error))),
+    };
+    let bytes = match made {
+        Ok(bytes) => bytes,
+        // The programs go on with what they have, and so do we: the next save may mend it.
+        Err(failure) if is_under_way && !args.once => {
             if args.json {
-                line_of_json(&json!({ "state": "not_built", "files": files(change) }))?;
+                let why = failure.to_string();
+                line_of_json(&json!({ "state": "not_built", "files": files(change), "why": why }))?;
             } else {
-                print::line(&format!("{}  {error}; the programs go on with what they have", clock()));
+                print::line(&format!("{}  {failure}; the programs go on with what they have", clock()));
             }
             return Ok(Code::Failed);
         }
-        Err(error) => return Err(explain(error)),
+        Err(failure) => return Err(failure),
     };
     let build = began.elapsed();
-    let bytes = fs::read(&built.module).map_err(|error| Failure::file(&built.module, error))?;
-    if !module::is_one(&built.module, &bytes)? {
-        return Err(Failure::new(Code::Refused, format!("{}: no module", built.module.display())));
-    }
     let loading = Instant::now();
-    let outcomes: Vec<_> = pids
-        .iter()
-        .map(|pid| {
-            let outcome = module::load(*pid, &bytes, (false, true, args.timeout));
-            (*pid, outcome.unwrap_or_else(|failure| module::failed(&failure)))
-        })
-        .collect();
+    let outcomes = load(args, pids, kept.insert(bytes));
     let (load, whole) = (loading.elapsed(), saved.elapsed());
     let states: Vec<State> = outcomes.iter().map(|(_, outcome)| outcome.state).collect();
     if args.json {
-        let processes: Vec<Value> =
-            outcomes.iter().map(|(pid, outcome)| module::as_json(*pid, outcome)).collect();
         line_of_json(&json!({
             "state": "built",
             "files": files(change),
             "build_ms": build.as_secs_f64() * 1e3,
             "load_ms": load.as_secs_f64() * 1e3,
             "edit_to_running_ms": whole.as_secs_f64() * 1e3,
-            "processes": processes,
+            "processes": processes(&outcomes),
         }))?;
     } else {
         for (pid, outcome) in &outcomes {
@@ -137,6 +186,15 @@ fn round(args: &WatchArgs, project: &Project, pids: &[i32], change: Option<&Chan
         }
     }
     Ok(module::code(&states))
+}
+
+/// The bytes of a module that was built.
+fn module_of(path: &Path) -> std::result::Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::file(path, error))?;
+    if module::is_one(path, &bytes)? {
+        return Ok(bytes);
+    }
+    Err(Failure::new(Code::Refused, format!("{}: no module", path.display())))
 }
 
 fn files(change: Option<&Change>) -> &[PathBuf] {

@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("modules::who_may_not_is_refused", who_may_not),
         trial("modules::a_killed_liveline_does_no_harm", killed),
         trial("modules::watch_follows_the_sources", watch),
+        trial("modules::watch_finds_programs_that_begin", watch_finds),
         trial("modules::watch_once", watch_once),
     ]
 }
@@ -216,9 +217,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(shop: &Shop, pid: &str) -> Outcome<Self> {
+    fn start(shop: &Shop, selection: [&str; 2]) -> Outcome<Self> {
         let mut command = shop.project.command(binary());
-        command.args(["watch", "--json", "--pid", pid, "--", "--offline"]);
+        command.args(
+            [&["watch", "--json"], &selection[..], &["--", "--offline", "--", "-C", "opt-level=1"]].concat(),
+        );
         // cargo, too, ends with it.
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|e| e.to_string())?;
@@ -250,7 +253,7 @@ fn watch() -> Outcome {
     let shop = Shop::new()?;
     let mut server = shop.start()?;
     let pid = server.pid().to_string();
-    let mut watch = Watch::start(&shop, &pid)?;
+    let mut watch = Watch::start(&shop, ["--pid", &pid])?;
     let state = |said: &Value| said["processes"][0]["state"].as_str().map(str::to_owned);
     let source = shop.project.tree().join("policy/src/lib.rs");
     let write =
@@ -298,6 +301,42 @@ fn watch() -> Outcome {
     }
     server.expect("sell", "5 sold, 7", "with the interface as it was")?;
 
+    // No module for a moment: it is still watched.
+    write("#[module]", "")?;
+    let said = watch.next()?;
+    if said["state"] != "not_built" || !said.to_string().contains("neither a patch nor a module") {
+        return Err(format!("without an entry: {said}"));
+    }
+    write("fn load", "#[module]\nfn load")?;
+    if state(&watch.next()?).as_deref() != Some("applied") {
+        return Err("the entry is there again".into());
+    }
+    let sections = shop.project.shell(&format!("readelf -tW {}", shop.module().display()))?;
+    if !sections.out.contains("COMPRESSED") {
+        return Err(sections.complain("the program keeps what is not compressed"));
+    }
+
+    // A crate that is needed from now on is watched from now on.
+    let add = "mkdir -p rules/src && cp shop/Cargo.toml rules && sed -i s/shop/rules/ rules/Cargo.toml && \
+               echo 'pub const PRICE: u64 = 9;' > rules/src/lib.rs && sed -i 's/\"shop\",/\"shop\", \"rules\",/' Cargo.toml";
+    shop.project.shell(&format!("cd {} && {add}", shop.project.tree().display()))?;
+    shop.project.edit(
+        &shop.project.tree(),
+        ("policy/Cargo.toml", "[dependencies]", "[dependencies]\nrules = { path = \"../rules\" }"),
+    )?;
+    // The manifests of the workspace and of the package, which may be seen at once or one after the other.
+    while state(&watch.next()?).as_deref() != Some("applied") {}
+    write("2, 7", "2, rules::PRICE")?;
+    let mut until = |price: &str| loop {
+        watch.next()?;
+        if server.ask("sell")?.ends_with(price) {
+            return Outcome::Ok(());
+        }
+    };
+    until(", 9")?;
+    shop.project.edit(&shop.project.tree(), ("rules/src/lib.rs", "9", "11"))?;
+    until(", 11")?;
+
     let shared = shop.project.tree().join("shop/src/lib.rs");
     let before = fs::read_to_string(&shared).map_err(|e| e.to_string())?;
     fs::write(&shared, before.replace("stay(&self, until: &str", "stay(&self, until: &str, _more: u32"))
@@ -321,6 +360,37 @@ fn watch() -> Outcome {
     drop(server);
     let ended = watch.child.wait().map_err(|e| e.to_string())?;
     if ended.success() { Ok(()) } else { Err(format!("when the program had ended: {ended}")) }
+}
+
+/// A program that begins while another is watched gets what was built, however long it takes to open its socket.
+fn watch_finds() -> Outcome {
+    let shop = Shop::new()?;
+    let mut first = shop.start()?;
+    let program = shop.project.tree().join("target/debug/server");
+    let watch = Watch::start(&shop, ["--exe", text(&program)])?;
+    watch.next()?;
+    first.expect("sell", "1 sold, 3", "the first program")?;
+    let open = shop.project.path("open");
+    let mut command = shop.project.command(text(&program));
+    let mut late =
+        command.arg(&open).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(|e| e.to_string())?;
+    // It was looked at more than once.
+    std::thread::sleep(Duration::from_millis(1500));
+    fs::write(&open, "").map_err(|e| e.to_string())?;
+    let said = watch.next();
+    drop(late.kill());
+    drop(late.wait());
+    let said = said?;
+    let got = &said["processes"][0];
+    if said["state"] == "loaded"
+        && got["pid"] == late.id()
+        && got["state"] == "applied"
+        && said["processes"][1].is_null()
+    {
+        first.expect("sell", "2 sold, 3", "the first program, which had it already")
+    } else {
+        Err(format!("the second program: {said}"))
+    }
 }
 
 fn watch_once() -> Outcome {
