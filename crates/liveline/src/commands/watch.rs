@@ -66,6 +66,8 @@ pub(crate) fn run(args: &WatchArgs) -> Result {
                 }
             }
         }
+        // The next look finds who came; who has ended gets nothing.
+        seen.retain(|pid| is_there(*pid));
         change = Some(saved);
     }
 }
