@@ -62,9 +62,13 @@ fn staying(world: &mut World) -> BTreeMap<Name, bool> {
 
 fn judged(pair: &mut Pair, program: &Program, replaced: impl Fn(usize) -> bool) -> Vec<(Name, bool)> {
     let Some(unit) = pair.old.clone() else { return Vec::new() };
-    // Parts are their functions', and of what each object that uses it defines, any may be linked.
+    // Parts are their functions', and of what each object that uses it defines, any may be linked. Where an assembler's
+    // functions and tables begin and end is not known: it has them all in one section (libcrypto's 29 that were "other ones").
     let own = |piece: &Piece| {
-        piece.kind == Kind::Code && !is_part(piece) && piece.names.first().is_some_and(|name| !name.weak)
+        piece.kind == Kind::Code
+            && !is_part(piece)
+            && piece.section != ".text"
+            && piece.names.first().is_some_and(|name| !name.weak)
     };
     let functions: BTreeSet<usize> = (0..unit.pieces.len())
         .filter(|&piece| own(&unit.pieces[piece]))
