@@ -96,7 +96,7 @@ fn modules_leave_the_program_its_files() {
             let description = liveline_control::image::description(&whole).unwrap();
             let build = description.lines().find(|line| line.starts_with("build ")).unwrap();
             let other = format!("{}{number:02}", &build[..build.len() - 2]);
-            program.apply_with(&edited(&whole, build, &other), |apply| apply.renumber = true)
+            program.apply_with(&edited(&whole, build, Edit::To(&other)), |apply| apply.renumber = true)
         });
         each.collect::<Vec<_>>()
     };
@@ -317,9 +317,9 @@ fn a_module_of_another_make_is_refused_before_anything_of_it_runs() {
 }
 
 /// What becomes of words in a description.
-enum Edit {
+enum Edit<'e> {
     /// Others of the same length stand there.
-    To(&'static str),
+    To(&'e str),
     /// The digit behind them is another.
     FirstDigit,
     /// The last digit of their line is another.
@@ -327,7 +327,7 @@ enum Edit {
 }
 
 /// The file with an edited description.
-fn edited(file: &[u8], from: &str, edit: Edit) -> Vec<u8> {
+fn edited(file: &[u8], from: &str, edit: Edit<'_>) -> Vec<u8> {
     let mut file = file.to_vec();
     let description = liveline_control::image::description(&file).unwrap();
     let line = description.find(from).expect("the words");
