@@ -316,6 +316,23 @@ fn watch() -> Outcome {
         return Err(sections.complain("the program keeps what is not compressed"));
     }
 
+    let shared = shop.project.tree().join("shop/src/lib.rs");
+    let before = fs::read_to_string(&shared).map_err(|e| e.to_string())?;
+    fs::write(&shared, before.replace("stay(&self, until: &str", "stay(&self, until: &str, _more: u32"))
+        .map_err(|e| e.to_string())?;
+    let said = watch.next()?.to_string();
+    for words in ["interface Policy of crate shop", "only the module has: fn stay", "_more:u32"] {
+        if !said.contains(words) {
+            return Err(format!("after a change of a method: not {words}: {said}"));
+        }
+    }
+    server.expect("sell", "6 sold, 7", "after a change of a method")?;
+
+    fs::write(&shared, &before).map_err(|e| e.to_string())?;
+    if state(&watch.next()?).as_deref() != Some("applied") {
+        return Err("the method is what it was".into());
+    }
+
     // A crate that is needed from now on is watched from now on.
     let add = "mkdir -p rules/src && cp shop/Cargo.toml rules && sed -i s/shop/rules/ rules/Cargo.toml && \
                echo 'pub const PRICE: u64 = 9;' > rules/src/lib.rs && sed -i 's/\"shop\",/\"shop\", \"rules\",/' Cargo.toml";
@@ -336,18 +353,6 @@ fn watch() -> Outcome {
     until(", 9")?;
     shop.project.edit(&shop.project.tree(), ("rules/src/lib.rs", "9", "11"))?;
     until(", 11")?;
-
-    let shared = shop.project.tree().join("shop/src/lib.rs");
-    let before = fs::read_to_string(&shared).map_err(|e| e.to_string())?;
-    fs::write(&shared, before.replace("stay(&self, until: &str", "stay(&self, until: &str, _more: u32"))
-        .map_err(|e| e.to_string())?;
-    let said = watch.next()?.to_string();
-    for words in ["interface Policy of crate shop", "only the module has: fn stay", "_more:u32"] {
-        if !said.contains(words) {
-            return Err(format!("after a change of a method: not {words}: {said}"));
-        }
-    }
-    server.expect("sell", "6 sold, 7", "after a change of a method")?;
 
     // Builds leave nothing behind but the last of them.
     let kept =

@@ -15,7 +15,7 @@ pub trait Policy {
 /// A version of the policy.
 #[macro_export]
 macro_rules! policy {
-    ($name:ident, $version:literal, $price:literal) => {
+    ($name:ident, $version:literal, $price:expr) => {
         #[derive(Default)]
         pub struct $name {
             sold: ::std::sync::Arc<::std::sync::atomic::AtomicU64>,
