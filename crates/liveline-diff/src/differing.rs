@@ -8,6 +8,7 @@ use liveline_elf::demangle;
 use crate::close::{Pair, World};
 use crate::compare::is_part;
 use crate::program::Program;
+use crate::rust;
 use crate::unit::{Kind, Piece};
 
 /// A function that stays: its name, and for a local one its source.
@@ -68,7 +69,8 @@ fn judged(pair: &mut Pair, program: &Program, replaced: impl Fn(usize) -> bool) 
         piece.kind == Kind::Code
             && !is_part(piece)
             && piece.section != ".text"
-            && piece.names.first().is_some_and(|name| !name.weak)
+            // With link-time optimisation rustc's functions are made for the program, not for the object.
+            && piece.names.first().is_some_and(|name| !name.weak && !rust::is_rust(name.name))
     };
     let functions: BTreeSet<usize> = (0..unit.pieces.len())
         .filter(|&piece| own(&unit.pieces[piece]))
