@@ -39,7 +39,6 @@ pub use fix::Change;
 pub use identity::Kept;
 pub use shim::run as run_as_tool;
 pub use stop::stop_flag;
-pub use unseen::names as list_in_brief;
 
 use crate::scratch::Scratch;
 use crate::side::{New, Plan, Products, Side};

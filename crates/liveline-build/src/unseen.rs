@@ -8,12 +8,16 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use liveline_diff::list_in_brief;
 use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSymbol, SymbolKind};
 
 use crate::record::{self, Input, Link};
 use crate::side::{Plan, Side, describes_build, is_rustc};
 use crate::{BuildError, stage, tree};
+
+/// How many files are named to a person.
+const SHOWN: usize = 5;
 
 /// An object that went into the product.
 #[derive(Debug)]
@@ -57,17 +61,8 @@ pub(crate) fn check(
     if files.is_empty() {
         return Ok(());
     }
-    Err(BuildError::Unseen { files: names(&files), objects: names(unseen.iter().map(|one| &one.name)) })
-}
-
-/// A list for people, without its end if it is long.
-pub fn names<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> String {
-    const SHOWN: usize = 5;
-    let all: Vec<String> = paths.into_iter().map(|path| path.display().to_string()).collect();
-    match all.len().saturating_sub(SHOWN) {
-        0 => all.join(", "),
-        more => format!("{} and {more} more", all[..SHOWN].join(", ")),
-    }
+    let names = |paths: &[PathBuf]| list_in_brief(paths.iter().map(|path| path.display()), SHOWN);
+    Err(BuildError::Unseen { files: names(&files), objects: names(&paths(unseen)) })
 }
 
 /// The objects of a link that the build made, and of which no compilation was seen.

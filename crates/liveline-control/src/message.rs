@@ -81,7 +81,7 @@ pub enum State {
     Clean,
     /// It may not be done.
     Refused,
-    /// Calls did not leave an object in time.
+    /// Calls did not leave an object in time, or other changes were not done.
     Timeout,
     /// Something else failed.
     Failed,
@@ -129,8 +129,8 @@ pub struct Status {
 pub struct Module {
     /// Its name.
     pub name: String,
-    /// `active`; `reverted`; `replaced`: newer modules brought all its classes; `failed`: its code is loaded, but nothing
-    /// came of it.
+    /// `loading`; `active`; `reverting`; `reverted`; `replaced`: newer modules brought all its classes; `failed`: its
+    /// code is loaded, but nothing came of it.
     pub state: String,
     /// Its classes, as they came.
     pub classes: Vec<Updated>,

@@ -12,7 +12,7 @@ use crate::emit::{Emitter, Refusal};
 use crate::judge::{Open, Work};
 use crate::types::{self, Checked};
 use crate::unit::Kind;
-use crate::{DiffError, Report, Request, differing, initializers, rust, unwind};
+use crate::{DiffError, Report, Request, differing, initializers, list_in_brief, rust, unwind};
 
 /// Pieces of new objects: pair and piece.
 type Pieces = Vec<(usize, usize)>;
@@ -74,19 +74,13 @@ impl Work<'_> {
         for pair in &self.world.pairs {
             let Some(new) = &pair.new else { continue };
             let parted = &pair.comparison.parted;
-            let mut names: Vec<&str> =
-                parted.iter().take(SHOWN).map(|&piece| new.pieces[piece].label()).collect();
-            if names.is_empty() {
+            if parted.is_empty() {
                 continue;
             }
-            let more = format!("{} more", parted.len().saturating_sub(SHOWN));
-            if parted.len() > SHOWN {
-                names.push(&more);
-            }
+            let names = list_in_brief(parted.iter().map(|&piece| new.pieces[piece].label()), SHOWN);
             self.notes.insert(format!(
                 "{}: closures made before the update keep the code they had, since others have their names now: {}",
-                pair.name,
-                names.join(", ")
+                pair.name, names
             ));
         }
     }

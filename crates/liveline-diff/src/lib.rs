@@ -5,6 +5,7 @@
 //! and gathers what the changed functions need into a [`Patch`] in which every address is resolved.
 #![forbid(unsafe_code)]
 
+mod brief;
 mod close;
 mod compare;
 mod constants;
@@ -38,6 +39,7 @@ use std::path::PathBuf;
 use liveline_elf::module::ModuleError;
 use liveline_patch::{Patch, Requirement, Verdict};
 
+pub use brief::list_in_brief;
 pub use report::{diff, diff_described};
 pub use rust::crate_of_object;
 pub use types::TypeChange;

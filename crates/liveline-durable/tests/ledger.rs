@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 #[path = "../examples/ledger.rs"]
-#[allow(unused_attributes, dead_code)]
+#[allow(dead_code)]
 mod ledger;
 
 use std::path::Path;

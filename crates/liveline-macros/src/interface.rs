@@ -1,12 +1,12 @@
 //! `#[interface]`: a trait, and the reference that implements it.
 
-use proc_macro2::{Literal, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{
     Attribute, Error, FnArg, ItemTrait, Pat, Result, Signature, TraitItem, TraitItemFn, parse_quote, parse2,
 };
 
-use crate::{asynchronous, signature};
+use crate::{asynchronous, section, signature};
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
@@ -33,16 +33,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
     let name = &item.ident;
     let text = name.to_string();
-    let described = describe(&text, &written);
-    let length = described.len();
-    let described = Literal::byte_string(described.as_bytes());
+    let described =
+        section::text(&format_ident!("INTERFACE"), ".liveline.interfaces", &describe(&text, &written));
     Ok(quote! {
         #item
 
         const _: () = {
-            #[used]
-            #[unsafe(link_section = ".liveline.interfaces")]
-            static INTERFACE: [u8; #length] = *#described;
+            #described
         };
 
         #[automatically_derived]

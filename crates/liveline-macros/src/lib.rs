@@ -6,6 +6,7 @@ mod class;
 mod interface;
 mod made;
 mod module;
+mod section;
 mod signature;
 
 use proc_macro::TokenStream;

@@ -1,10 +1,11 @@
 //! `#[module]` and `serve!`: what a shared library and a program say of themselves.
 
-use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
 use syn::{Error, ItemFn, Result, parse2};
 
 use crate::made::Made;
+use crate::section;
 
 /// The entry of a module.
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
@@ -30,15 +31,11 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             };
         });
     }
-    let text = made.describe();
-    let length = text.len();
-    let text = Literal::byte_string(text.as_bytes());
+    let description = section::text(&format_ident!("DESCRIPTION"), ".liveline", &made.describe());
     Ok(quote! {
         #item
         const _: () = {
-            #[used]
-            #[unsafe(link_section = ".liveline")]
-            static DESCRIPTION: [u8; #length] = *#text;
+            #description
 
             #[unsafe(no_mangle)]
             pub static LIVELINE_MODULE: ::liveline_runtime::Entrance = ::liveline_runtime::Entrance::new(|module| {

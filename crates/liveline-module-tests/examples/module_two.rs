@@ -36,6 +36,9 @@ fn load(module: &mut Module) -> Result<(), String> {
             module.update("counter", Factory::new(Two::new));
         }
         "nothing" => {}
+        "never" => loop {
+            std::thread::park();
+        },
         other => return Err(format!("what is {other}?")),
     }
     let _: Option<&dyn Counter> = None;

@@ -413,6 +413,56 @@ fn broken_clients_do_no_harm() {
 }
 
 #[test]
+fn an_entry_that_never_returns_holds_up_nothing_but_other_changes() {
+    let mut program = Program::start();
+    assert_eq!(
+        program.apply_with(&module("module_three"), |apply| apply.renumber = true).state,
+        State::Applied
+    );
+    program.case("never");
+    let whole = module("module_two");
+    let mut stream = program.connect();
+    program.request(&mut stream, program.loading(&whole));
+    stream.write_all(&whole).unwrap();
+    while program.status().modules.iter().all(|module| module.state != "loading") {
+        std::thread::yield_now();
+    }
+    // Who asked may go, and others that are slow may stay.
+    drop(stream);
+    let mut slow = program.connect();
+    slow.write_all(&[7]).unwrap();
+    let states: Vec<_> = program.status().modules.into_iter().map(|m| (m.name, m.state)).collect();
+    assert_eq!(
+        states,
+        [("module_three".into(), "active".into()), ("module_two".into(), "loading".to_string())]
+    );
+    assert_eq!((program.log().len(), program.say("add 5").as_str()), (1, "5"));
+    let other = program.revert("module_three");
+    assert_eq!((other.state, other.module.as_str()), (State::Timeout, "module_three"), "{other:?}");
+    assert!(other.reasons[0].starts_with("apply module_two, asked for by process "), "{other:?}");
+    assert!(other.reasons[0].contains(" is under way since "), "{other:?}");
+    assert_eq!(program.say("version"), "3");
+    assert_eq!(program.log().len(), 2);
+}
+
+#[test]
+fn clients_that_are_too_many_are_told() {
+    let program = Program::start();
+    let mut waiting: Vec<_> = (0..40).map(|_| program.connect()).collect();
+    let told: Vec<_> =
+        waiting.iter_mut().skip(32).map(|stream| frame::read::<Answer>(stream).unwrap()).collect();
+    assert!(
+        told.iter()
+            .all(|answer| matches!(answer, Answer::Denied(why) if why.contains("32 others talk to it"))),
+        "{told:?}"
+    );
+    drop(waiting);
+    while !program.is_served() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn of_several_clients_at_once_each_is_answered() {
     let mut program = Program::start();
     let (whole, program_ref) = (module("module_two"), &program);

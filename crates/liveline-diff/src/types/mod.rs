@@ -14,8 +14,8 @@ use liveline_types::{Change, Compare, Kind as ChangeKind, Outcome, Root, TypeId,
 use serde::Serialize;
 
 use crate::close::World;
-use crate::names;
 use crate::unit::Kind;
+use crate::{list_in_brief, names};
 use library::{Library, Side};
 
 /// A type that new code gets at and that is laid out in another way than in the running program.
@@ -128,10 +128,7 @@ impl TypeChange {
     /// What a reviewer reads.
     pub(crate) fn reason(&self) -> String {
         const SHOWN: usize = 3;
-        let mut who = self.functions.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        if self.functions.len() > SHOWN {
-            who.push_str(&format!(" and {} more", self.functions.len() - SHOWN));
-        }
+        let who = list_in_brief(&self.functions, SHOWN);
         let Change { title, kind, reason, .. } = &self.change;
         let part = if self.change.is_vtable() { "vtable" } else { "layout" };
         let what = match kind {

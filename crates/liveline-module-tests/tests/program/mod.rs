@@ -145,6 +145,14 @@ impl Program {
         }
     }
 
+    /// Whether somebody is there who tells the status.
+    pub(crate) fn is_served(&self) -> bool {
+        let mut stream = self.connect();
+        // Whoever is turned away may be so before he has asked.
+        drop(frame::write(&mut stream, &Request { version: VERSION, command: Command::Status }));
+        matches!(frame::read(&mut stream), Ok(Answer::Status(_)))
+    }
+
     pub(crate) fn status(&self) -> Status {
         match self.ask(Command::Status, &[]) {
             Answer::Status(status) => status,

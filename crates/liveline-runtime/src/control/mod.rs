@@ -2,14 +2,23 @@
 
 mod requests;
 mod socket;
+mod worker;
 
 use std::io;
-use std::os::unix::net::UnixListener;
-use std::sync::Mutex;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use liveline_control::fingerprint::Fingerprint;
+use liveline_control::frame;
+use liveline_control::message::Answer;
 
+use crate::control::requests::Served;
+use crate::control::worker::Worker;
 use crate::sync::lock;
+
+/// How many clients may be in conversation with the program.
+const CLIENTS: usize = 32;
 
 /// Opens the program's control socket; [`serve!`](macro@crate::serve) calls this.
 ///
@@ -28,18 +37,42 @@ pub fn serve_as(description: &'static str) -> io::Result<()> {
         supported.then_some(program).ok_or_else(|| "panics cannot pass between modules here".to_string())
     });
     let listener = socket::open()?;
-    socket::in_background(move || answer_all(&listener, &program))?;
+    let served = Arc::new(Served { program, worker: Worker::start()? });
+    socket::in_background(move || answer_all(&listener, &served))?;
     *serving = true;
     Ok(())
 }
 
-fn answer_all(listener: &UnixListener, program: &Result<Fingerprint, String>) {
+/// Each client has a thread, so that one that is slow, or waits for a change, holds up no other.
+fn answer_all(listener: &UnixListener, served: &Arc<Served>) {
+    static TALKING: AtomicUsize = AtomicUsize::new(0);
     loop {
-        match listener.accept() {
-            // Whatever a client does ends its own connection, and nothing else.
-            Ok((stream, _)) => drop(requests::answer(stream, program)),
+        let stream = match listener.accept() {
+            Ok((stream, _)) => Arc::new(stream),
             // No descriptor is free, say: it may be otherwise soon.
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(100)),
+            Err(_) => {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                continue;
+            }
+        };
+        let (own, served) = (Arc::clone(&stream), Arc::clone(served));
+        let started = if TALKING.fetch_add(1, Ordering::Relaxed) < CLIENTS {
+            std::thread::Builder::new().name("liveline".to_string()).spawn(move || {
+                // Whatever a client does ends its own connection, and nothing else.
+                drop(requests::answer(&own, &served));
+                TALKING.fetch_sub(1, Ordering::Relaxed);
+            })
+        } else {
+            Err(io::Error::other(format!("{CLIENTS} others talk to it")))
+        };
+        if let Err(why) = started {
+            TALKING.fetch_sub(1, Ordering::Relaxed);
+            turn_away(&stream, &format!("the program has no thread for this: {why}"));
         }
     }
+}
+
+fn turn_away(mut stream: &UnixStream, why: &str) {
+    drop(stream.set_nonblocking(true));
+    drop(frame::write(&mut stream, &Answer::Denied(why.to_string())));
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use liveline_control::fingerprint::Fingerprint;
 use liveline_control::frame;
@@ -13,6 +13,7 @@ use liveline_control::message::{
 };
 
 use crate::control::socket::{self, Peer};
+use crate::control::worker::Worker;
 use crate::module::loaded;
 use crate::sync::lock;
 
@@ -27,11 +28,18 @@ const KEPT: usize = 1000;
 
 static LOG: Mutex<VecDeque<Entry>> = Mutex::new(VecDeque::new());
 
+/// What clients talk to.
+pub(super) struct Served {
+    /// What the program is made of, or why that is not known.
+    pub(super) program: Result<Fingerprint, String>,
+    pub(super) worker: Worker,
+}
+
 /// Reads a client's request and answers it.
-pub(super) fn answer(mut stream: UnixStream, program: &Result<Fingerprint, String>) -> io::Result<()> {
+pub(super) fn answer(mut stream: &UnixStream, served: &Arc<Served>) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
-    let peer = socket::peer(&stream)?;
+    let peer = socket::peer(stream)?;
     if !peer.may_ask() {
         let words = format!("user {} may not: the program runs as user {}", peer.user, socket::own_user());
         return frame::write(&mut stream, &Answer::Denied(words));
@@ -41,7 +49,7 @@ pub(super) fn answer(mut stream: UnixStream, program: &Result<Fingerprint, Strin
             "the program speaks version {VERSION} of the control protocol, and this liveline version {}",
             request.version
         )),
-        Ok(request) => carry_out(request.command, &mut stream, &peer, program)?,
+        Ok(request) => carry_out(request.command, stream, &peer, served)?,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Answer::Denied(error.to_string()),
         Err(error) => return Err(error),
     };
@@ -54,14 +62,8 @@ pub(super) fn answer(mut stream: UnixStream, program: &Result<Fingerprint, Strin
     }
 }
 
-fn carry_out(
-    command: Command,
-    stream: &mut UnixStream,
-    peer: &Peer,
-    program: &Result<Fingerprint, String>,
-) -> io::Result<Answer> {
-    let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
-    let (action, dry_run, outcome) = match command {
+fn carry_out(command: Command, stream: &UnixStream, peer: &Peer, served: &Arc<Served>) -> io::Result<Answer> {
+    let change = match command {
         Command::Status => return Ok(Answer::Status(status())),
         Command::Log => return Ok(Answer::Log(frame::last(lock(&LOG).make_contiguous()).to_vec())),
         Command::Apply(apply) => {
@@ -69,37 +71,90 @@ fn carry_out(
                 Ok(bytes) => bytes,
                 Err(why) => return Ok(Answer::Denied(why)),
             };
-            let outcome = match program {
-                Ok(program) => loaded::apply(program, &apply, &bytes),
-                Err(why) => refused(format!("it is not known what the program is made of: {why}")),
-            };
-            ("apply", apply.dry_run, outcome)
+            let (made, served) = (loaded::made(&bytes), Arc::clone(served));
+            Change {
+                action: "apply",
+                module: made.as_ref().map_or_else(|_| String::new(), |made| made.name.clone()),
+                is_dry_run: apply.dry_run,
+                timeout_ms: apply.timeout_ms,
+                work: Box::new(move || loaded::apply(&served.program, made, &apply, &bytes)),
+            }
         }
         Command::Revert { name, .. } if name.len() > LONGEST_NAME => {
             return Ok(Answer::Denied(format!("a module's name of {} bytes is too long", name.len())));
         }
-        Command::Revert { name, dry_run, timeout_ms } => {
-            ("revert", dry_run, loaded::revert(&name, dry_run, timeout_ms))
-        }
+        Command::Revert { name, dry_run, timeout_ms } => Change {
+            action: "revert",
+            module: name.clone(),
+            is_dry_run: dry_run,
+            timeout_ms,
+            work: Box::new(move || loaded::revert(&name, dry_run, timeout_ms)),
+        },
     };
-    if !dry_run {
-        let mut log = lock(&LOG);
-        if log.len() == KEPT {
-            log.pop_front();
-        }
-        log.push_back(Entry {
-            time_ms: time_ms.try_into().unwrap_or(u64::MAX),
-            action: action.to_string(),
-            user: peer.user,
-            process: peer.process,
-            outcome: outcome.clone(),
+    Ok(Answer::Outcome(change.carry_out(peer, served)))
+}
+
+/// Something that is to be done to the program's modules.
+struct Change {
+    action: &'static str,
+    /// Where its name is known.
+    module: String,
+    is_dry_run: bool,
+    timeout_ms: u64,
+    work: Box<dyn FnOnce() -> Outcome + Send>,
+}
+
+impl Change {
+    /// Does it, and notes it in the log.
+    fn carry_out(self, peer: &Peer, served: &Served) -> Outcome {
+        let Self { action, module, is_dry_run, timeout_ms, work } = self;
+        let (user, process) = (peer.user, peer.process);
+        let note = move |time_ms: u128, outcome: &Outcome| {
+            if is_dry_run {
+                return;
+            }
+            let mut log = lock(&LOG);
+            if log.len() == KEPT {
+                log.pop_front();
+            }
+            log.push_back(Entry {
+                time_ms: time_ms.try_into().unwrap_or(u64::MAX),
+                action: action.to_string(),
+                user,
+                process,
+                outcome: outcome.clone(),
+            });
+        };
+        let words = format!("{action} {module}, asked for by process {process},");
+        let (patience, asked) = (Duration::from_millis(timeout_ms), Instant::now());
+        let done = served.worker.carry_out(words, patience, move || {
+            let began = now();
+            let outcome = work();
+            // Here, since who asked may be gone.
+            note(began, &outcome);
+            outcome
         });
+        done.unwrap_or_else(|why| {
+            let outcome = Outcome {
+                state: State::Timeout,
+                module,
+                reasons: vec![why],
+                classes: Vec::new(),
+                microseconds: asked.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+            };
+            note(now(), &outcome);
+            outcome
+        })
     }
-    Ok(Answer::Outcome(outcome))
+}
+
+/// Milliseconds since 1970.
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis())
 }
 
 /// The module's bytes. They come whole, or nothing is done.
-fn receive(stream: &mut UnixStream, apply: &Apply) -> io::Result<Result<Vec<u8>, String>> {
+fn receive(stream: &UnixStream, apply: &Apply) -> io::Result<Result<Vec<u8>, String>> {
     if apply.size > LARGEST {
         return Ok(Err(format!("a module of {} bytes is too large", apply.size)));
     }
@@ -110,16 +165,6 @@ fn receive(stream: &mut UnixStream, apply: &Apply) -> io::Result<Result<Vec<u8>,
     }
     stream.take(apply.size).read_to_end(&mut bytes)?;
     if bytes.len() == size { Ok(Ok(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
-fn refused(why: String) -> Outcome {
-    Outcome {
-        state: State::Refused,
-        module: String::new(),
-        reasons: vec![why],
-        classes: Vec::new(),
-        microseconds: 0,
-    }
 }
 
 fn status() -> Status {

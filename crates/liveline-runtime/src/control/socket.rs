@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -56,10 +56,9 @@ pub(super) fn open() -> io::Result<UnixListener> {
     own_folder(&folder)?;
     sweep(&folder);
     let path = folder.join(place::name(std::process::id()));
-    // It can only be one of a process that is gone: this one has none yet.
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // One that a killed process left. One in another PID namespace may have the same number, and live.
+    if is_left_behind(&path) {
+        fs::remove_file(&path)?;
     }
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -86,11 +85,18 @@ fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let process = name.to_str().and_then(|n| n.strip_suffix(".sock")).and_then(|n| n.parse::<u32>().ok());
-        if process.is_some_and(|p| !Path::new("/proc").join(p.to_string()).exists()) {
+        if process.is_some() && is_left_behind(&entry.path()) {
             // Somebody else may have removed it.
             drop(fs::remove_file(entry.path()));
         }
     }
+}
+
+/// Whether nobody listens at a socket, whatever namespace he may be in. Who listens is not disturbed: a datagram socket
+/// cannot be connected to his, and the kernel says so before it asks him (`unix_find_bsd` in net/unix/af_unix.c).
+fn is_left_behind(path: &Path) -> bool {
+    let found = UnixDatagram::unbound().and_then(|probe| probe.connect(path));
+    found.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 static MADE: OnceLock<(u32, PathBuf)> = OnceLock::new();
@@ -133,4 +139,26 @@ fn exchange_mask(mask: &libc::sigset_t) -> libc::sigset_t {
     // SAFETY: both are whole sets. SIG_SETMASK cannot fail.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, &raw mut before) };
     before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_that_nobody_listens_at_are_swept() {
+        let folder = std::env::temp_dir().join(format!("liveline-sweep-{}", std::process::id()));
+        own_folder(&folder).unwrap();
+        // No process of this namespace has such a number.
+        let [lives, gone, other] =
+            ["4194305.sock", "4194306.sock", "notes.sock"].map(|name| folder.join(name));
+        let listener = UnixListener::bind(&lives).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        drop(UnixListener::bind(&gone).unwrap());
+        fs::write(&other, "").unwrap();
+        sweep(&folder);
+        assert_eq!([&lives, &gone, &other].map(|path| path.exists()), [true, false, true]);
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

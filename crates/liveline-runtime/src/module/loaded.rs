@@ -23,7 +23,23 @@ struct Resident {
     hash: u64,
     entrance: Option<&'static Entrance>,
     is_active: bool,
+    /// It comes or goes.
+    is_changing: bool,
     brought: Vec<Updated>,
+}
+
+impl Resident {
+    fn new(made: &Fingerprint, hash: u64) -> Self {
+        Self {
+            name: made.name.clone(),
+            build: made.build.clone(),
+            hash,
+            entrance: None,
+            is_active: false,
+            is_changing: false,
+            brought: Vec::new(),
+        }
+    }
 }
 
 static RESIDENTS: Mutex<Vec<Resident>> = Mutex::new(Vec::new());
@@ -74,18 +90,32 @@ fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Out
     }
 }
 
-/// Loads a module: it is in as a whole, or nothing has changed.
-pub(crate) fn apply(program: &Fingerprint, request: &Apply, bytes: &[u8]) -> Outcome {
+/// What a module is made of.
+pub(crate) fn made(bytes: &[u8]) -> Result<Fingerprint, String> {
+    let text = description(bytes).ok_or(
+        "it is no module: a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
+    )?;
+    Fingerprint::parse(text)
+}
+
+/// Loads a module: it is in as a whole, or nothing has changed. One change at a time.
+pub(crate) fn apply(
+    program: &Result<Fingerprint, String>,
+    made: Result<Fingerprint, String>,
+    request: &Apply,
+    bytes: &[u8],
+) -> Outcome {
     let begun = Instant::now();
-    let made = description(bytes)
-        .ok_or_else(|| {
-            "it is no module: a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry".to_owned()
-        })
-        .and_then(Fingerprint::parse);
-    match made {
-        Ok(made) => outcome(made.name.clone(), begun, let_in(program, &made, request, bytes)),
-        Err(why) => outcome(String::new(), begun, Err(Stopped::refused(why))),
-    }
+    let (made, program) = match (made, program) {
+        (Ok(made), Ok(program)) => (made, program),
+        (Err(why), _) => return outcome(String::new(), begun, Err(Stopped::refused(why))),
+        (Ok(made), Err(why)) => {
+            let why = format!("it is not known what the program is made of: {why}");
+            return outcome(made.name, begun, Err(Stopped::refused(why)));
+        }
+    };
+    let result = let_in(program, &made, request, bytes);
+    outcome(made.name, begun, result)
 }
 
 fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Done, Stopped> {
@@ -93,43 +123,52 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
     if !misfits.is_empty() {
         return Err(Stopped(State::Refused, misfits));
     }
-    let mut residents = residents();
     let hash = hash(bytes);
-    let known = residents.iter().position(|r| r.build == made.build);
-    if let Some(resident) = known.map(|at| &residents[at]) {
-        if resident.hash != hash {
-            return Err(Stopped::refused(format!(
-                "another build of crate {} is loaded, and its types would be taken for those of this one: build it with a name of its own, by cargo rustc -- -C metadata=NAME",
-                made.name
-            )));
+    let at = {
+        let mut residents = residents();
+        let known = residents.iter().position(|r| r.build == made.build);
+        if let Some(resident) = known.map(|at| &residents[at]) {
+            if resident.hash != hash {
+                return Err(Stopped::refused(format!(
+                    "another build of crate {} is loaded, and its types would be taken for those of this one: build it with a name of its own, by cargo rustc -- -C metadata=NAME",
+                    made.name
+                )));
+            }
+            if resident.is_active {
+                return Ok((State::Already, resident.brought.clone()));
+            }
         }
-        if resident.is_active {
-            return Ok((State::Already, resident.brought.clone()));
+        if request.dry_run {
+            return Ok((State::Possible, Vec::new()));
         }
-    }
-    if request.dry_run {
-        return Ok((State::Possible, Vec::new()));
-    }
-    let at = known.unwrap_or_else(|| {
-        residents.push(Resident {
-            name: made.name.clone(),
-            build: made.build.clone(),
-            hash,
-            entrance: None,
-            is_active: false,
-            brought: Vec::new(),
+        let at = known.unwrap_or_else(|| {
+            residents.push(Resident::new(made, hash));
+            residents.len() - 1
         });
-        residents.len() - 1
-    });
-    if residents[at].entrance.is_none() {
-        let mapped = image::map(&made.name, bytes).map_err(|why| Stopped(State::Failed, vec![why]))?;
-        residents[at].entrance = Some(mapped);
-    }
-    let Some(entrance) = residents[at].entrance else { unreachable!("just mapped") };
-    let brought = enter(entrance, request)?;
+        residents[at].is_changing = true;
+        at
+    };
+    let entered = bring_in(at, made, request, bytes);
+    let mut residents = residents();
+    residents[at].is_changing = false;
+    let brought = entered?;
     residents[at].brought.clone_from(&brought);
     residents[at].is_active = true;
     Ok((State::Applied, brought))
+}
+
+/// Maps it, if it is not yet, and does what its entry says. The list is free meanwhile: that may take long.
+fn bring_in(at: usize, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Vec<Updated>, Stopped> {
+    let known = residents()[at].entrance;
+    let entrance = match known {
+        Some(entrance) => entrance,
+        None => {
+            let mapped = image::map(&made.name, bytes).map_err(|why| Stopped(State::Failed, vec![why]))?;
+            residents()[at].entrance = Some(mapped);
+            mapped
+        }
+    };
+    enter(entrance, request)
 }
 
 fn enter(entrance: &Entrance, request: &Apply) -> Result<Vec<Updated>, Stopped> {
@@ -165,12 +204,13 @@ pub(crate) fn revert(name: &str, dry_run: bool, timeout_ms: u64) -> Outcome {
 }
 
 fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> {
-    let mut residents = residents();
-    let Some(resident) = residents.iter_mut().rev().find(|r| r.name == name && r.is_active) else {
+    let found = residents().iter().rposition(|r| r.name == name && r.is_active);
+    let Some(at) = found else {
         return Ok((State::Clean, Vec::new()));
     };
+    let brought = residents()[at].brought.clone();
     let classes = registry::classes();
-    for updated in resident.brought.iter().filter(|u| !u.new) {
+    for updated in brought.iter().filter(|u| !u.new) {
         let class = classes.iter().find(|c| c.name() == updated.name);
         if class.is_none_or(|c| c.origin() != updated.version) {
             let running = class.map_or(0, |c| c.version());
@@ -180,27 +220,27 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
             )));
         }
     }
-    if resident.brought.iter().all(|u| u.new) {
+    if brought.iter().all(|u| u.new) {
         return Err(Stopped::refused("it brought only new classes, which the program may be using"));
     }
     if dry_run {
         return Ok((State::Possible, Vec::new()));
     }
-    let troubles = retire(&resident.brought, options(timeout_ms));
-    let now: Vec<Updated> = resident
-        .brought
-        .iter()
-        .filter_map(|updated| {
-            let class = classes.iter().find(|c| c.name() == updated.name)?;
-            Some(Updated { version: class.version(), converted: class.instances(), ..updated.clone() })
-        })
-        .collect();
-    if troubles.is_empty() {
-        resident.is_active = false;
-        Ok((State::Reverted, now))
-    } else {
-        Err(Stopped::of(troubles))
+    residents()[at].is_changing = true;
+    let troubles = retire(&brought, options(timeout_ms));
+    let is_out = troubles.is_empty();
+    {
+        let resident = &mut residents()[at];
+        (resident.is_changing, resident.is_active) = (false, !is_out);
     }
+    if !is_out {
+        return Err(Stopped::of(troubles));
+    }
+    let now = |updated: Updated| {
+        let class = classes.iter().find(|c| c.name() == updated.name)?;
+        Some(Updated { version: class.version(), converted: class.instances(), ..updated })
+    };
+    Ok((State::Reverted, brought.into_iter().filter_map(now).collect()))
 }
 
 /// The modules, in the order in which they came.
@@ -210,6 +250,8 @@ pub(crate) fn status() -> Vec<message::Module> {
         |updated: &Updated| classes.iter().any(|c| c.name() == updated.name && c.origin() == updated.version);
     let tell = |resident: &Resident| {
         let state = match (resident.is_active, resident.brought.is_empty()) {
+            (true, _) if resident.is_changing => "reverting",
+            (false, _) if resident.is_changing => "loading",
             (true, _) if resident.brought.iter().any(is_current) => "active",
             (true, _) => "replaced",
             (false, false) => "reverted",

@@ -132,7 +132,7 @@ fn show(made: &Made) {
         print::line(&format!("note: the versions that run cannot be kept: {why}"));
     }
     if !made.unseen.is_empty() {
-        let names = liveline_build::list_in_brief(&made.unseen);
+        let names = liveline_diff::list_in_brief(made.unseen.iter().map(|path| path.display()), 5);
         print::line(&format!(
             "note: how these objects are made was not seen, a path leads to their compiler: {names}"
         ));

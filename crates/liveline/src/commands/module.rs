@@ -31,17 +31,24 @@ pub(crate) fn is_one(path: &Path, bytes: &[u8]) -> std::result::Result<bool, Fai
 }
 
 pub(crate) fn apply(pids: &[i32], args: &ApplyArgs, bytes: &[u8]) -> Result {
-    let how = (args.dry_run, args.renumber, args.timeout);
+    let how = How { dry_run: args.dry_run, renumber: args.renumber, timeout: args.timeout };
     each(pids, args.json, |pid| load(pid, bytes, how))
 }
 
-/// Loads a module into a process, or only says whether it could be done; with the next version numbers, if wanted; calls
-/// have so long to leave.
-pub(crate) fn load(
-    pid: i32,
-    bytes: &[u8],
-    (dry_run, renumber, timeout): (bool, bool, Duration),
-) -> std::result::Result<Outcome, Failure> {
+/// How a module is loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// Only say whether it could be done.
+    pub(crate) dry_run: bool,
+    /// With the next version numbers.
+    pub(crate) renumber: bool,
+    /// How long calls have to leave.
+    pub(crate) timeout: Duration,
+}
+
+/// Loads a module into a process.
+pub(crate) fn load(pid: i32, bytes: &[u8], how: How) -> std::result::Result<Outcome, Failure> {
+    let How { dry_run, renumber, timeout } = how;
     let apply = Apply { size: bytes.len() as u64, dry_run, renumber, timeout_ms: milliseconds(timeout) };
     let mut outcome = change(pid, Command::Apply(apply), bytes, timeout)?;
     if outcome.state == State::Refused {
@@ -100,7 +107,9 @@ fn change(
     bytes: &[u8],
     timeout: Duration,
 ) -> std::result::Result<Outcome, Failure> {
-    match control::ask(pid, command, bytes, timeout.saturating_add(ANSWER))? {
+    // For the changes before it, and for itself.
+    let patience = timeout.saturating_mul(2).saturating_add(ANSWER);
+    match control::ask(pid, command, bytes, patience)? {
         Answer::Outcome(outcome) => Ok(outcome),
         _ => Err(unexpected(pid)),
     }
@@ -197,7 +206,8 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
 }
 
 /// What a reason of the program says, and the way out.
-const HINTS: [(&str, &str); 4] = [
+const HINTS: [(&str, &str); 5] = [
+    ("is under way since", "liveline log tells when it is done"),
     ("was offered", "--renumber gives its classes the next numbers"),
     (
         "is not what the program was built with",
@@ -223,7 +233,7 @@ fn words(outcome: &Outcome) -> String {
         State::Possible => format!("{module} could be done"),
         State::Clean => "nothing to do".to_owned(),
         State::Refused => format!("refused {module}, nothing changed"),
-        State::Timeout => format!("{module}: calls did not leave in time, nothing changed"),
+        State::Timeout => format!("{module}: not in time, nothing changed"),
         State::Failed => format!("{module} failed"),
     }
 }

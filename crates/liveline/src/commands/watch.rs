@@ -9,7 +9,7 @@ use liveline_watch::{Change, Project, Sources, WatchError};
 use serde_json::{Value, json};
 
 use crate::args::WatchArgs;
-use crate::commands::module;
+use crate::commands::module::{self, How};
 use crate::failure::{Code, Failure, Result};
 use crate::{control, print, select};
 
@@ -116,8 +116,9 @@ fn catch_up(args: &WatchArgs, pids: &[i32], bytes: &[u8]) -> std::result::Result
 }
 
 fn load(args: &WatchArgs, pids: &[i32], bytes: &[u8]) -> Vec<(i32, Outcome)> {
+    let how = How { dry_run: false, renumber: true, timeout: args.timeout };
     let one = |pid: &i32| {
-        let outcome = module::load(*pid, bytes, (false, true, args.timeout));
+        let outcome = module::load(*pid, bytes, how);
         (*pid, outcome.unwrap_or_else(|failure| module::failed(&failure)))
     };
     pids.iter().map(one).collect()
@@ -212,16 +213,11 @@ fn line_of_json(value: &Value) -> std::result::Result<(), Failure> {
 
 /// Files for a person: from their package's folder, and only the first few.
 fn names(project: &Project, files: &[PathBuf]) -> String {
-    const SHOWN: usize = 3;
     let short = |file: &PathBuf| {
         let own = project.folders().iter().filter_map(|folder| file.strip_prefix(folder.parent()?).ok());
         own.min_by_key(|path| path.as_os_str().len()).unwrap_or(file).display().to_string()
     };
-    let shown: Vec<String> = files.iter().take(SHOWN).map(short).collect();
-    match files.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    liveline_diff::list_in_brief(files.iter().map(short), 3)
 }
 
 /// The time of day, in UTC, as logs have it.

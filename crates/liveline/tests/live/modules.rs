@@ -119,7 +119,7 @@ fn from_the_command_line() -> Outcome {
         "applied policy in",
         "policy is in already",
         "nothing to do",
-        "calls did not leave in time",
+        "policy: not in time, nothing changed",
     ] {
         log.says(words)?;
     }
