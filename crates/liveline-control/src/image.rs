@@ -9,11 +9,71 @@ pub const SECTION: &str = ".liveline";
 pub const INTERFACES: &str = ".liveline.interfaces";
 
 const HEADER: usize = 64;
+const SEGMENT_HEADER: usize = 56;
+/// `PT_LOAD` and `PT_DYNAMIC`.
+const LOAD: usize = 1;
+const DYNAMIC: usize = 2;
+/// `e_machine` of what runs here.
+const MACHINE: usize = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
 const SECTION_HEADER: usize = 64;
 
 /// What a module says of itself, if the file is one.
 pub fn description(file: &[u8]) -> Option<&str> {
     text(file, SECTION)
+}
+
+/// Whether a module's file is whole, as far as its headers tell: the dynamic linker believes them.
+///
+/// # Errors
+/// The words say what is wrong with it.
+pub fn check(file: &[u8]) -> Result<(), String> {
+    let cut =
+        || format!("its file is cut or damaged: its headers tell of more than its {} bytes", file.len());
+    let header = file.get(..HEADER).ok_or_else(cut)?;
+    let machine = half(header, 0x12);
+    if machine != Some(MACHINE) {
+        return Err(format!(
+            "it is for another machine (ELF machine {}, not {MACHINE})",
+            machine.unwrap_or(0)
+        ));
+    }
+    let table = |at, size, count, each: usize| -> Option<&[u8]> {
+        let start = usize::try_from(word(header, at)?).ok()?;
+        (half(header, size)? == each).then_some(())?;
+        file.get(start..start.checked_add(half(header, count)?.checked_mul(each)?)?)
+    };
+    let sections = table(0x28, 0x3a, 0x3c, SECTION_HEADER);
+    let segments = table(0x20, 0x36, 0x38, SEGMENT_HEADER).filter(|_| sections.is_some()).ok_or_else(cut)?;
+    for segment in segments.chunks_exact(SEGMENT_HEADER) {
+        let value = |at| word(segment, at).unwrap_or(u64::MAX);
+        let (offset, address, size, memory, align) = (value(8), value(16), value(32), value(40), value(48));
+        let end = offset.checked_add(size).and_then(|end| usize::try_from(end).ok());
+        let bytes = end.and_then(|end| file.get(usize::try_from(offset).ok()?..end)).ok_or_else(cut)?;
+        let is_sound = match quad(segment, 0) {
+            Some(LOAD) => {
+                let congruent = |align: u64| offset & (align - 1) == address & (align - 1);
+                size <= memory && align.is_power_of_two() && congruent(align)
+            }
+            Some(DYNAMIC) => is_dynamic(bytes),
+            _ => true,
+        };
+        if !is_sound {
+            return Err("its file is damaged: a segment makes no sense".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Whether these are entries of a dynamic section that ends: each of a kind that generic or GNU tools make.
+fn is_dynamic(bytes: &[u8]) -> bool {
+    for entry in bytes.chunks_exact(16) {
+        match word(entry, 0) {
+            Some(0) => return true,
+            Some(1..64 | 0x6000_0000..0x8000_0000) => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// How interfaces that a program and a module both have differ, in words.
@@ -126,6 +186,48 @@ mod tests {
             file.extend(header);
         }
         file
+    }
+
+    /// A file as whole as its headers tell, with a segment of each kind.
+    fn sound() -> Vec<u8> {
+        let mut file = file(b"words");
+        file[0x12] = MACHINE as u8;
+        let (table, dynamic) = (file.len() as u64, file.len() as u64 + 112);
+        file[0x20..0x28].copy_from_slice(&table.to_le_bytes());
+        file[0x36..0x3a].copy_from_slice(&[SEGMENT_HEADER as u8, 0, 2, 0]);
+        for (kind, offset, size) in [(LOAD, 0, dynamic), (DYNAMIC, dynamic, 32)] {
+            let mut header = [0; SEGMENT_HEADER];
+            header[0] = kind as u8;
+            for (at, value) in [(8, offset), (16, offset), (32, size), (40, size), (48, 0x1000)] {
+                header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+            file.extend(header);
+        }
+        file.extend([[1_u8, 0, 0, 0, 0, 0, 0, 0], [0; 8], [0; 8], [0; 8]].concat());
+        file
+    }
+
+    #[test]
+    fn a_damaged_file_is_told() {
+        let whole = sound();
+        assert_eq!(check(&whole), Ok(()));
+        let cut = |end: usize| check(&whole[..end]).unwrap_err();
+        assert!((0..whole.len()).all(|end| cut(end).starts_with("its file is cut or damaged")));
+        let with = |at: usize, byte: u8| {
+            let mut file = whole.clone();
+            file[at] = byte;
+            check(&file).unwrap_err()
+        };
+        assert!(with(0x12, 183).starts_with("it is for another machine"));
+        let segments = whole.len() - 32 - 112;
+        // Where the first segment begins in the file, its alignment, its size in memory.
+        for (at, words) in [(8 + 7, "cut or damaged"), (8, "no sense"), (48, "no sense"), (41, "no sense")] {
+            let why = with(segments + at, if at == 41 { 0 } else { 1 });
+            assert!(why.contains(words), "{at}: {why}");
+        }
+        // An entry of no kind, and no end.
+        assert!(with(whole.len() - 32 + 7, 0xff).contains("no sense"));
+        assert!(with(whole.len() - 16, 1).contains("no sense"));
     }
 
     #[test]

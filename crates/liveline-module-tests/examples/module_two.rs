@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use liveline_module_tests::{Counter, Greeter, counter};
-use liveline_runtime::{Factory, Module, class, module};
+use liveline_runtime::{Class, Factory, Module, ObjectRef, class, module};
 
 counter!(Two, 2);
 
@@ -36,6 +36,19 @@ fn load(module: &mut Module) -> Result<(), String> {
             module.update("counter", Factory::new(Two::new));
         }
         "nothing" => {}
+        // What an entry may only name.
+        "make" => {
+            let made = Class::<dyn Greeter>::new("greeter", Factory::new(|()| Polite));
+            return made.map(drop).map_err(|error| error.to_string());
+        }
+        "change" => {
+            let class = Class::<dyn Counter, u64>::find("counter").map_err(|error| error.to_string())?;
+            return class.update(Factory::new(Two::new)).map(drop).map_err(|error| error.to_string());
+        }
+        "swap" => {
+            let object: ObjectRef<dyn Greeter> = ObjectRef::new(Polite);
+            return ObjectRef::swap::<Polite>(&object).map_err(|error| error.to_string());
+        }
         "never" => loop {
             std::thread::park();
         },

@@ -31,7 +31,13 @@ fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
 
     let blocked = program.revert("module_two");
     assert_eq!(blocked.state, State::Refused);
-    assert!(blocked.reasons[0].contains("class counter is at version 3"), "{blocked:?}");
+    assert_eq!(
+        blocked.reasons,
+        ["class counter is at version 3 by now, and module_two brought version 2: revert module_three first"]
+    );
+    let replaced = program.apply(&module("module_two"));
+    assert_eq!(replaced.state, State::Already);
+    assert_eq!(replaced.reasons, ["newer modules brought all its classes since: module_three"]);
     assert_eq!(program.revert("module_three").state, State::Reverted);
     assert_eq!((program.say("version"), program.say("sums")), ("2".into(), "[6, 40, 7]".into()));
     assert_eq!(program.revert("module_three").state, State::Clean);
@@ -51,6 +57,7 @@ fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
             ("apply", State::Already),
             ("apply", State::Applied),
             ("revert", State::Refused),
+            ("apply", State::Already),
             ("revert", State::Reverted),
             ("revert", State::Clean),
         ]
@@ -153,16 +160,22 @@ fn what_the_entry_does_wrong_changes_nothing() {
         ),
         ("twice", State::Refused, "it names class counter twice"),
         ("nothing", State::Refused, "it brings no class"),
+        ("make", State::Refused, ENTERING),
+        ("change", State::Refused, ENTERING),
+        ("swap", State::Refused, ENTERING),
     ] {
         program.case(case);
         let outcome = program.apply(&module("module_two"));
         assert_eq!((outcome.state, outcome.reasons), (state, vec![words.to_string()]), "{case}");
         assert_eq!(program.say("version"), "1");
     }
-    assert_eq!(program.status().modules[0].state, "failed");
+    let status = program.status();
+    assert_eq!((status.modules[0].state.as_str(), status.classes.len()), ("failed", 2));
     program.case("update");
     assert_eq!(program.apply(&module("module_two")).state, State::Applied);
 }
+
+const ENTERING: &str = "it will not be loaded: the entry of a module changes nothing itself: it names what is to change, by `update` and `add`";
 
 #[test]
 fn panics_pass_between_a_program_and_its_modules() {
@@ -356,6 +369,37 @@ fn a_file_that_is_no_module_is_refused() {
         assert!(outcome.reasons[0].starts_with("it is no module"), "{outcome:?}");
     }
     assert_eq!(program.say("version"), "1");
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_a_sound_one_comes_in_its_place() {
+    let mut program = Program::start();
+    let whole = module("module_two");
+    let with = |at: usize, byte: u8| {
+        let mut file = whole.clone();
+        file[at] = byte;
+        file
+    };
+    // The machine, the first segment's place, and the end of the file.
+    for (file, words) in [
+        (with(18, 0xb7), "it is for another machine (ELF machine 183, not 62)"),
+        (with(64 + 8 + 5, 1), "its file is cut or damaged"),
+        (whole[..whole.len() - 1].to_vec(), "its file is cut or damaged"),
+    ] {
+        let outcome = program.apply(&file);
+        assert_eq!(outcome.state, State::Refused);
+        assert!(outcome.reasons[0].starts_with(words), "{outcome:?}");
+    }
+    // What only the linker finds: a library that is missing.
+    let mut lacking = whole.clone();
+    let name = whole.windows(10).position(|words| words == b"libc.so.6\0").unwrap();
+    lacking[name + 3] = b'?';
+    let outcome = program.apply(&lacking);
+    assert_eq!(outcome.state, State::Failed, "{outcome:?}");
+    assert!(outcome.reasons[0].starts_with("the dynamic linker refuses it: lib?.so.6: "), "{outcome:?}");
+    assert!(program.status().modules.is_empty());
+    assert_eq!(program.apply(&whole).state, State::Applied);
+    assert_eq!(program.say("version"), "2");
 }
 
 #[test]

@@ -70,8 +70,11 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     /// A new class. Its first version has the number that the factory says, mostly 1.
     ///
     /// # Errors
-    /// [`ClassError::NameTaken`].
+    /// [`ClassError::NameTaken`]; [`ClassError::Entering`].
     pub fn new(name: &str, factory: Factory<I, A>) -> Result<Self, ClassError> {
+        if attached().is_entering() {
+            return Err(ClassError::Entering);
+        }
         let current = factory.works(factory.version());
         registry::add(name, || {
             // Only now: pools are never freed, and the name may be taken.
@@ -215,6 +218,9 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
 
     /// The line, with no update under way.
     fn line(&self) -> Result<MutexGuard<'static, Line<A>>, ClassError> {
+        if attached().is_entering() {
+            return Err(ClassError::Entering);
+        }
         let mut line = match self.core.line.try_lock() {
             Ok(line) => line,
             Err(TryLockError::Poisoned(line)) => line.into_inner(),

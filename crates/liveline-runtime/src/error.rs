@@ -50,6 +50,8 @@ pub enum SwapError {
     Panicked(String),
     /// The object is an instance of a class: update the class.
     Tracked,
+    /// A module's entry asked for it, and an entry only names what is to change.
+    Entering,
     /// The kernel refuses `membarrier`: calls in flight cannot be seen.
     NoFence,
     /// There was no memory to note the calls inside.
@@ -73,6 +75,7 @@ impl fmt::Display for SwapError {
             Self::Refused(why) => write!(f, "the state was not transferred: {why}"),
             Self::Panicked(what) => write!(f, "the state transfer panicked: {what}"),
             Self::Tracked => f.write_str("the object is an instance of a class: update the class"),
+            Self::Entering => f.write_str(ENTERING),
             Self::NoFence => {
                 f.write_str("the kernel refuses membarrier here: calls in flight cannot be seen")
             }
@@ -111,6 +114,8 @@ pub enum ClassError {
     NothingToRevert,
     /// Another update of the class is under way.
     Updating,
+    /// A module's entry asked for it, and an entry only names what is to change.
+    Entering,
     /// The factory could not be swapped.
     Factory(SwapError),
 }
@@ -127,6 +132,7 @@ impl fmt::Display for ClassError {
                 running.saturating_add(1)
             ),
             Self::NothingToRevert => f.write_str("there is no version to go back to"),
+            Self::Entering => f.write_str(ENTERING),
             Self::Updating => f.write_str("another update of this class is under way"),
             Self::Factory(why) => write!(f, "the factory was not swapped: {why}"),
         }
@@ -141,6 +147,9 @@ impl Error for ClassError {
         }
     }
 }
+
+const ENTERING: &str =
+    "the entry of a module changes nothing itself: it names what is to change, by `update` and `add`";
 
 fn list(names: &[&str]) -> String {
     if names.is_empty() { "none".to_string() } else { names.join(", ") }

@@ -7,7 +7,9 @@
 use std::ptr::{self, NonNull};
 
 use crate::entry::{Entry, EntryRef, HELD};
-use crate::sync::{Acquire, AtomicPtr, AtomicUsize, Mutex, Relaxed, Release, SeqCst, Sleeper, fence, lock};
+use crate::sync::{
+    Acquire, AtomicBool, AtomicPtr, AtomicUsize, Mutex, Relaxed, Release, SeqCst, Sleeper, fence, lock,
+};
 
 /// Where a call in flight is written down: the entry it is inside of, or null.
 pub(crate) type Place = AtomicPtr<Entry>;
@@ -38,6 +40,8 @@ pub(crate) struct Record {
     transfers: Mutex<Vec<usize>>,
     /// While this thread waits to swap an entry: for whom.
     pub(crate) drain: Drain,
+    /// Whether this thread runs the entry of a module.
+    entering: AtomicBool,
     /// The thread, and how many copies of this library know it by this record; both under the domain's lock.
     pub(crate) thread: AtomicUsize,
     pub(crate) users: AtomicUsize,
@@ -92,6 +96,7 @@ impl Record {
             cursor: AtomicUsize::new(0),
             transfers: Mutex::new(Vec::new()),
             drain: Drain { swapper: Sleeper::new(), awaited: AtomicPtr::new(ptr::null_mut()) },
+            entering: AtomicBool::new(false),
             thread: AtomicUsize::new(0),
             users: AtomicUsize::new(0),
         }
@@ -110,6 +115,7 @@ impl Record {
             cursor: AtomicUsize::new(0),
             transfers: Mutex::new(Vec::new()),
             drain: Drain { swapper: Sleeper::new(), awaited: AtomicPtr::new(ptr::null_mut()) },
+            entering: AtomicBool::new(false),
             thread: AtomicUsize::new(0),
             users: AtomicUsize::new(0),
         }
@@ -207,6 +213,19 @@ impl Record {
     /// Whether this thread transfers the entry now.
     pub(crate) fn transfers(&self, entry: EntryRef) -> bool {
         lock(&self.transfers).contains(&entry.address())
+    }
+
+    /// Runs the entry of a module, which only names what is to change.
+    pub(crate) fn entering<R>(&self, entry: impl FnOnce() -> R) -> R {
+        self.entering.store(true, Relaxed);
+        let done = entry();
+        self.entering.store(false, Relaxed);
+        done
+    }
+
+    /// Whether this thread runs the entry of a module.
+    pub(crate) fn is_entering(&self) -> bool {
+        self.entering.load(Relaxed)
     }
 
     /// Whether this thread transfers anything now.

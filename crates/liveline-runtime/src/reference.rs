@@ -111,6 +111,9 @@ impl<I: ?Sized + Interface> ObjectRef<I> {
         }
         let to = single_version::<T>();
         let record = attached();
+        if record.is_entering() {
+            return Err(SwapError::Entering);
+        }
         let generation = pool.domain.generation();
         let held = patience.hold(record, this.entry)?;
         let from = single(this.entry.version());

@@ -1,7 +1,7 @@
 //! Requests, and what is done about them.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,7 @@ use liveline_control::message::{
 
 use crate::control::socket::{self, Peer};
 use crate::control::worker::Worker;
+use crate::module::bytes::Bytes;
 use crate::module::loaded;
 use crate::sync::lock;
 
@@ -154,17 +155,17 @@ fn now() -> u128 {
 }
 
 /// The module's bytes. They come whole, or nothing is done.
-fn receive(stream: &UnixStream, apply: &Apply) -> io::Result<Result<Vec<u8>, String>> {
+fn receive(mut stream: &UnixStream, apply: &Apply) -> io::Result<Result<Bytes, String>> {
     if apply.size > LARGEST {
         return Ok(Err(format!("a module of {} bytes is too large", apply.size)));
     }
-    let mut bytes = Vec::new();
     let size = apply.size.try_into().unwrap_or(usize::MAX);
-    if bytes.try_reserve_exact(size).is_err() {
-        return Ok(Err(format!("no memory for a module of {size} bytes")));
+    match Bytes::read(&mut stream, size) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            Ok(Err(format!("no memory for a module of {size} bytes")))
+        }
+        result => result.map(Ok),
     }
-    stream.take(apply.size).read_to_end(&mut bytes)?;
-    if bytes.len() == size { Ok(Ok(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn status() -> Status {

@@ -5,22 +5,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use liveline_control::fingerprint::Fingerprint;
-use liveline_control::image::description;
+use liveline_control::image;
 use liveline_control::message::{self, Apply, Outcome, State, Updated};
 
 use crate::class::Options;
 use crate::error::SwapError;
 use crate::hold::Patience;
 use crate::module::entrance::Entrance;
-use crate::module::image;
+use crate::module::mapped;
 use crate::module::steps::{Module, Trouble, retire};
 use crate::registry;
+use crate::thread::attached;
 
 /// A module whose code is mapped, for as long as the program runs.
 struct Resident {
     name: String,
     build: String,
     hash: u64,
+    /// Its code is in the program, for good.
+    is_mapped: bool,
     entrance: Option<&'static Entrance>,
     is_active: bool,
     /// It comes or goes.
@@ -34,6 +37,7 @@ impl Resident {
             name: made.name.clone(),
             build: made.build.clone(),
             hash,
+            is_mapped: false,
             entrance: None,
             is_active: false,
             is_changing: false,
@@ -92,9 +96,10 @@ fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Out
 
 /// What a module is made of.
 pub(crate) fn made(bytes: &[u8]) -> Result<Fingerprint, String> {
-    let text = description(bytes).ok_or(
+    let text = image::description(bytes).ok_or(
         "it is no module: a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
     )?;
+    image::check(bytes)?;
     Fingerprint::parse(text)
 }
 
@@ -134,8 +139,17 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
                     made.name
                 )));
             }
-            if resident.is_active {
+            if resident.is_active && resident.brought.iter().any(is_current) {
                 return Ok((State::Already, resident.brought.clone()));
+            }
+            if resident.is_active {
+                return Err(Stopped(
+                    State::Already,
+                    vec![format!(
+                        "newer modules brought all its classes since: {}",
+                        later(&residents, &resident.brought)
+                    )],
+                ));
             }
         }
         if request.dry_run {
@@ -150,6 +164,11 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
     };
     let entered = bring_in(at, made, request, bytes);
     let mut residents = residents();
+    if !residents[at].is_mapped {
+        // Nothing of it is in the program: it came last, and another file may come in its place.
+        residents.remove(at);
+        return entered.map(|brought| (State::Applied, brought));
+    }
     residents[at].is_changing = false;
     let brought = entered?;
     residents[at].brought.clone_from(&brought);
@@ -163,9 +182,12 @@ fn bring_in(at: usize, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Res
     let entrance = match known {
         Some(entrance) => entrance,
         None => {
-            let mapped = image::map(&made.name, bytes).map_err(|why| Stopped(State::Failed, vec![why]))?;
-            residents()[at].entrance = Some(mapped);
-            mapped
+            let stopped = |why| Stopped(State::Failed, vec![why]);
+            let library = mapped::map(&made.name, bytes).map_err(stopped)?;
+            residents()[at].is_mapped = true;
+            let entrance = library.entrance().map_err(stopped)?;
+            residents()[at].entrance = Some(entrance);
+            entrance
         }
     };
     enter(entrance, request)
@@ -173,7 +195,7 @@ fn bring_in(at: usize, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Res
 
 fn enter(entrance: &Entrance, request: &Apply) -> Result<Vec<Updated>, Stopped> {
     let mut module = Module::new(request.renumber);
-    match entrance.enter(&mut module) {
+    match attached().entering(|| entrance.enter(&mut module)) {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return Err(Stopped::refused(format!("it will not be loaded: {why}"))),
         Err(SwapError::Panicked(words)) => {
@@ -214,8 +236,12 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
         let class = classes.iter().find(|c| c.name() == updated.name);
         if class.is_none_or(|c| c.origin() != updated.version) {
             let running = class.map_or(0, |c| c.version());
+            let first = match later(&residents(), std::slice::from_ref(updated)) {
+                names if names.is_empty() => "what came after it".to_owned(),
+                names => names,
+            };
             return Err(Stopped::refused(format!(
-                "class {} is at version {running} by now, and {name} brought version {}: revert what came after it first",
+                "class {} is at version {running} by now, and {name} brought version {}: revert {first} first",
                 updated.name, updated.version
             )));
         }
@@ -245,9 +271,6 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
 
 /// The modules, in the order in which they came.
 pub(crate) fn status() -> Vec<message::Module> {
-    let classes = registry::classes();
-    let is_current =
-        |updated: &Updated| classes.iter().any(|c| c.name() == updated.name && c.origin() == updated.version);
     let tell = |resident: &Resident| {
         let state = match (resident.is_active, resident.brought.is_empty()) {
             (true, _) if resident.is_changing => "reverting",
@@ -264,6 +287,20 @@ pub(crate) fn status() -> Vec<message::Module> {
         }
     };
     residents().iter().map(tell).collect()
+}
+
+/// Whether its code is what the class runs now.
+fn is_current(updated: &Updated) -> bool {
+    registry::classes().iter().any(|c| c.name() == updated.name && c.origin() == updated.version)
+}
+
+/// The modules whose code is what these classes run now, for people.
+fn later(residents: &[Resident], classes: &[Updated]) -> String {
+    let is_of =
+        |brought: &&Updated| classes.iter().any(|class| class.name == brought.name) && is_current(brought);
+    let brings = |resident: &&Resident| resident.is_active && resident.brought.iter().any(|b| is_of(&b));
+    let names: Vec<&str> = residents.iter().filter(brings).map(|r| r.name.as_str()).collect();
+    names.join(", ")
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -11,11 +11,16 @@ use crate::module::descriptors::Kept;
 use crate::module::entrance::Entrance;
 use crate::shared::PROGRAM;
 
-/// Maps the module and lets it know the program. Its constructors run.
+/// A module's code in the program, for good.
+pub(crate) struct Mapped {
+    handle: *mut c_void,
+}
+
+/// Maps the module. Its constructors run.
 ///
 /// # Errors
-/// In the dynamic linker's words, mostly.
-pub(crate) fn map(name: &str, bytes: &[u8]) -> Result<&'static Entrance, String> {
+/// In the dynamic linker's words, mostly. Nothing is mapped then.
+pub(crate) fn map(name: &str, bytes: &[u8]) -> Result<Mapped, String> {
     let file = Kept::new(sealed(name, bytes).map_err(|error| format!("no memory for the module: {error}"))?)?;
     let path = CString::new(format!("/proc/self/fd/{}", file.number())).expect("no zero inside");
     // Nothing that objects or threads may still point to is ever unmapped.
@@ -23,14 +28,25 @@ pub(crate) fn map(name: &str, bytes: &[u8]) -> Result<&'static Entrance, String>
     // SAFETY: the path ends with a zero. The constructors are the module's, which was compared with this program.
     let handle = unsafe { libc::dlopen(path.as_ptr(), flags) };
     if handle.is_null() {
-        return Err(linker_error());
+        // It only knows the number of the file.
+        return Err(linker_error().replace(&*path.to_string_lossy(), name));
     }
     file.stay();
-    // SAFETY: the handle is one that dlopen gave; the name ends with a zero.
-    let symbol = unsafe { libc::dlsym(handle, c"LIVELINE_MODULE".as_ptr()) };
-    let entrance = entrance(symbol).ok_or("it has no entry: #[module] stands before no function")?;
-    entrance.attach(&PROGRAM)?;
-    Ok(entrance)
+    Ok(Mapped { handle })
+}
+
+impl Mapped {
+    /// Lets it know the program.
+    ///
+    /// # Errors
+    /// Why it cannot be one of its modules.
+    pub(crate) fn entrance(&self) -> Result<&'static Entrance, String> {
+        // SAFETY: the handle is one that dlopen gave; the name ends with a zero.
+        let symbol = unsafe { libc::dlsym(self.handle, c"LIVELINE_MODULE".as_ptr()) };
+        let entrance = entrance(symbol).ok_or("it has no entry: #[module] stands before no function")?;
+        entrance.attach(&PROGRAM)?;
+        Ok(entrance)
+    }
 }
 
 fn entrance(symbol: *mut c_void) -> Option<&'static Entrance> {
