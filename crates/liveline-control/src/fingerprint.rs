@@ -100,8 +100,19 @@ impl Fingerprint {
                 words(&module.settings)
             ));
         }
-        for (name, wanted) in &module.crates {
-            let Some(have) = self.crates.get(name) else { continue };
+        let common =
+            || module.crates.iter().filter_map(|(name, wanted)| Some((name, wanted, self.crates.get(name)?)));
+        let is_alike = |have: &BTreeSet<(String, String)>, wanted: &BTreeSet<(String, String)>| {
+            wanted.iter().any(|(how, _)| have.iter().any(|(other, _)| other == how))
+        };
+        let count = common().count();
+        if count > 1 && !common().any(|(_, wanted, have)| is_alike(have, wanted)) {
+            reasons.push(format!(
+                "none of the {count} crates that both are made of was built as the program's: another profile?"
+            ));
+            return reasons;
+        }
+        for (name, wanted, have) in common() {
             for (how, hash) in wanted.difference(have) {
                 reasons.push(match have.iter().find(|(other, _)| other == how) {
                     Some(_) if hash.is_empty() => format!("crate {name} was not found when it was compiled"),
@@ -172,6 +183,15 @@ mod tests {
         assert!(
             other.len() == 1 && other[0].contains("by rustc 1.95.0, the module by rustc 1.94.0"),
             "{other:?}"
+        );
+    }
+
+    #[test]
+    fn another_profile_is_told_once() {
+        let text = module("crate api b0 02\n").replace("liveline_runtime aa", "liveline_runtime a0");
+        assert_eq!(
+            misfits(&text),
+            ["none of the 2 crates that both are made of was built as the program's: another profile?"]
         );
     }
 

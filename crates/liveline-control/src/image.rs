@@ -82,16 +82,14 @@ pub fn changed_interfaces(program: &[u8], module: &[u8]) -> Vec<String> {
     let mut changes = Vec::new();
     for ((own, name), methods) in offered {
         let Some(before) = have.get(&(own, name)) else { continue };
-        let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| -> String {
+        let only = |who: &str, these: &BTreeSet<&str>, those: &BTreeSet<&str>| -> Option<String> {
             let all: Vec<&str> = these.difference(those).copied().collect();
-            if all.is_empty() { "nothing besides".to_owned() } else { all.join("; ") }
+            (!all.is_empty()).then(|| format!("only the {who} has: {}", all.join("; ")))
         };
         if *before != methods {
-            changes.push(format!(
-                "interface {name} of crate {own}: only the program has: {}; only the module has: {}",
-                only(before, &methods),
-                only(&methods, before)
-            ));
+            let sides = [only("program", before, &methods), only("module", &methods, before)];
+            let words: Vec<String> = sides.into_iter().flatten().collect();
+            changes.push(format!("interface {name} of crate {own}: {}", words.join("; ")));
         }
     }
     changes

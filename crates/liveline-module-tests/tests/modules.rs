@@ -490,6 +490,28 @@ fn an_entry_that_never_returns_holds_up_nothing_but_other_changes() {
 }
 
 #[test]
+fn what_a_killed_client_asked_for_is_done_before_the_next_one_is_answered() {
+    let program = Program::start();
+    let whole = module("module_two");
+    for _ in 0..20 {
+        let mut command = program.loading(&whole);
+        if let Command::Apply(apply) = &mut command {
+            apply.renumber = true;
+        }
+        let mut stream = program.connect();
+        program.request(&mut stream, command);
+        stream.write_all(&whole).unwrap();
+        drop(stream);
+        assert_eq!(program.status().modules[0].state, "active");
+        let mut stream = program.connect();
+        let name = "module_two".to_owned();
+        program.request(&mut stream, Command::Revert { name, dry_run: false, timeout_ms: 10_000 });
+        drop(stream);
+        assert_eq!(program.log().last().unwrap().outcome.state, State::Reverted);
+    }
+}
+
+#[test]
 fn clients_that_are_too_many_are_told() {
     let program = Program::start();
     let mut waiting: Vec<_> = (0..40).map(|_| program.connect()).collect();

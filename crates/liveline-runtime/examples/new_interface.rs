@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-use liveline_runtime::{Class, ClassError, Factory, class, interface};
+use liveline_runtime::{Class, Factory, Module, class, interface, module};
 
 /// What every region can do.
 #[interface]
@@ -71,10 +71,15 @@ mod partitioned {
         }
     }
 
-    pub(crate) fn enter() -> Result<(), ClassError> {
-        let make =
-            |parts: usize| Partitioned { tables: (0..parts.max(1)).map(|_| Mutex::default()).collect() };
-        Class::<dyn PartitionedRegion, usize>::new("region.partitioned", Factory::new(make)).map(|_| ())
+    pub(crate) fn factory() -> Factory<dyn PartitionedRegion, usize> {
+        Factory::new(|parts: usize| Partitioned {
+            tables: (0..parts.max(1)).map(|_| Mutex::default()).collect(),
+        })
+    }
+
+    #[module]
+    fn load(module: &mut Module) {
+        module.add("region.partitioned", factory());
     }
 }
 
@@ -87,8 +92,9 @@ pub(crate) fn main() {
     use partitioned::PartitionedRegion;
     assert!(Class::<dyn PartitionedRegion, usize>::find("region.partitioned").is_err());
 
-    // The module comes while the program runs; who asks for the class finds it from now on.
-    partitioned::enter().unwrap();
+    // The module comes while the program runs; here all is one program, which does what its `add` would.
+    Class::new("region.partitioned", partitioned::factory()).unwrap();
+    // Who asks for the class finds it from now on.
     let class = Class::<dyn PartitionedRegion, usize>::find("region.partitioned").unwrap();
     let region = class.create(4);
     thread::scope(|scope| {

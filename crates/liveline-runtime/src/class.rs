@@ -4,6 +4,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -293,6 +294,10 @@ impl<I: ?Sized + Interface, A: 'static> Clone for Class<I, A> {
 }
 
 impl<I: ?Sized + Interface, A: 'static> Copy for Class<I, A> {}
+
+// It can be called after any panic: what a constructor left half-made was never tracked.
+impl<I: ?Sized + Interface, A: 'static> UnwindSafe for Class<I, A> {}
+impl<I: ?Sized + Interface, A: 'static> RefUnwindSafe for Class<I, A> {}
 
 impl<I: ?Sized + Interface, A: 'static> fmt::Debug for Class<I, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

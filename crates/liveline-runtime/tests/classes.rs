@@ -252,6 +252,7 @@ fn a_panicking_constructor_tracks_nothing() {
     )
     .unwrap();
     thread::spawn(move || class.create(0)).join().unwrap_err();
+    std::panic::catch_unwind(|| drop(class.create(0))).unwrap_err();
     assert!(class.is_empty());
     let cell = class.create(100);
     class.update(two()).unwrap();

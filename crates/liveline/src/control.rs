@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use liveline_control::message::{Answer, Command, Request, VERSION};
@@ -38,11 +39,29 @@ pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration)
             (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
         }
     };
-    match talk() {
+    match while_told(pid, talk) {
         Ok(Answer::Denied(why)) => Err(Failure::new(Code::Refused, format!("process {pid}: {why}"))),
         Ok(answer) => Ok(answer),
         Err(error) => Err(explain(pid, &path, &error)),
     }
+}
+
+/// Does it, and says after a while that it is still being done.
+fn while_told<T>(pid: i32, work: impl FnOnce() -> T) -> T {
+    const QUIET: Duration = Duration::from_secs(3);
+    let (done, waits) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waits.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+                eprintln!(
+                    "process {pid}: not done yet; what it was sent it goes on with, even if this is stopped"
+                );
+            }
+        });
+        let answer = work();
+        drop(done);
+        answer
+    })
 }
 
 /// The process has no control socket.

@@ -2,6 +2,7 @@
 
 mod requests;
 mod socket;
+mod turns;
 mod worker;
 
 use std::io;
@@ -14,6 +15,7 @@ use liveline_control::frame;
 use liveline_control::message::Answer;
 
 use crate::control::requests::Served;
+use crate::control::turns::Turns;
 use crate::control::worker::Worker;
 use crate::sync::lock;
 
@@ -46,6 +48,7 @@ pub fn serve_as(description: &'static str) -> io::Result<()> {
 /// Each client has a thread, so that one that is slow, or waits for a change, holds up no other.
 fn answer_all(listener: &UnixListener, served: &Arc<Served>) {
     static TALKING: AtomicUsize = AtomicUsize::new(0);
+    let turns = Arc::new(Turns::default());
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => Arc::new(stream),
@@ -55,11 +58,11 @@ fn answer_all(listener: &UnixListener, served: &Arc<Served>) {
                 continue;
             }
         };
-        let (own, served) = (Arc::clone(&stream), Arc::clone(served));
+        let (own, turn, served) = (Arc::clone(&stream), turns.take(), Arc::clone(served));
         let started = if TALKING.fetch_add(1, Ordering::Relaxed) < CLIENTS {
             std::thread::Builder::new().name("liveline".to_string()).spawn(move || {
                 // Whatever a client does ends its own connection, and nothing else.
-                drop(requests::answer(&own, &served));
+                drop(requests::answer(&own, turn, &served));
                 TALKING.fetch_sub(1, Ordering::Relaxed);
             })
         } else {

@@ -13,6 +13,7 @@ use liveline_control::message::{
 };
 
 use crate::control::socket::{self, Peer};
+use crate::control::turns::Turn;
 use crate::control::worker::Worker;
 use crate::module::bytes::Bytes;
 use crate::module::loaded;
@@ -20,6 +21,9 @@ use crate::sync::lock;
 
 /// How long a client may say nothing.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long one who only wants to look waits for changes, and anyone for those who came before and have not asked yet.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// A crate's name is shorter: it is a file's.
 const LONGEST_NAME: usize = 255;
@@ -36,8 +40,8 @@ pub(super) struct Served {
     pub(super) worker: Worker,
 }
 
-/// Reads a client's request and answers it.
-pub(super) fn answer(mut stream: &UnixStream, served: &Arc<Served>) -> io::Result<()> {
+/// Reads a client's request and answers it when it is his turn.
+pub(super) fn answer(mut stream: &UnixStream, turn: Turn, served: &Arc<Served>) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let peer = socket::peer(stream)?;
@@ -50,7 +54,7 @@ pub(super) fn answer(mut stream: &UnixStream, served: &Arc<Served>) -> io::Resul
             "the program speaks version {VERSION} of the control protocol, and this liveline version {}",
             request.version
         )),
-        Ok(request) => carry_out(request.command, stream, &peer, served)?,
+        Ok(request) => carry_out(request.command, (stream, &peer), turn, served)?,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Answer::Denied(error.to_string()),
         Err(error) => return Err(error),
     };
@@ -63,10 +67,15 @@ pub(super) fn answer(mut stream: &UnixStream, served: &Arc<Served>) -> io::Resul
     }
 }
 
-fn carry_out(command: Command, stream: &UnixStream, peer: &Peer, served: &Arc<Served>) -> io::Result<Answer> {
+fn carry_out(
+    command: Command,
+    (stream, peer): (&UnixStream, &Peer),
+    turn: Turn,
+    served: &Arc<Served>,
+) -> io::Result<Answer> {
     let change = match command {
-        Command::Status => return Ok(Answer::Status(status())),
-        Command::Log => return Ok(Answer::Log(frame::last(lock(&LOG).make_contiguous()).to_vec())),
+        Command::Status => return Ok(Answer::Status(look(turn, served, status))),
+        Command::Log => return Ok(Answer::Log(look(turn, served, log))),
         Command::Apply(apply) => {
             let bytes = match receive(stream, &apply)? {
                 Ok(bytes) => bytes,
@@ -92,7 +101,20 @@ fn carry_out(command: Command, stream: &UnixStream, peer: &Peer, served: &Arc<Se
             work: Box::new(move || loaded::revert(&name, dry_run, timeout_ms)),
         },
     };
-    Ok(Answer::Outcome(change.carry_out(peer, served)))
+    Ok(Answer::Outcome(change.carry_out(peer, turn, served)))
+}
+
+/// Looks when what was asked for before is done; or while it is, if that takes long.
+fn look<R: Send + 'static>(turn: Turn, served: &Served, at: fn() -> R) -> R {
+    turn.come(PROMPT);
+    let asked = served.worker.ask("a look".to_string(), at);
+    drop(turn);
+    asked.answer(PROMPT).unwrap_or_else(|_| at())
+}
+
+/// The last entries of the log.
+fn log() -> Vec<Entry> {
+    frame::last(lock(&LOG).make_contiguous()).to_vec()
 }
 
 /// Something that is to be done to the program's modules.
@@ -107,7 +129,7 @@ struct Change {
 
 impl Change {
     /// Does it, and notes it in the log.
-    fn carry_out(self, peer: &Peer, served: &Served) -> Outcome {
+    fn carry_out(self, peer: &Peer, turn: Turn, served: &Served) -> Outcome {
         let Self { action, module, is_dry_run, timeout_ms, work } = self;
         let (user, process) = (peer.user, peer.process);
         let note = move |time_ms: u128, outcome: &Outcome| {
@@ -127,21 +149,23 @@ impl Change {
             });
         };
         let words = format!("{action} {module}, asked for by process {process},");
-        let (patience, asked) = (Duration::from_millis(timeout_ms), Instant::now());
-        let done = served.worker.carry_out(words, patience, move || {
+        turn.come(PROMPT);
+        let since = Instant::now();
+        let asked = served.worker.ask(words, move || {
             let began = now();
             let outcome = work();
             // Here, since who asked may be gone.
             note(began, &outcome);
             outcome
         });
-        done.unwrap_or_else(|why| {
+        drop(turn);
+        asked.answer(Duration::from_millis(timeout_ms)).unwrap_or_else(|why| {
             let outcome = Outcome {
                 state: State::Timeout,
                 module,
                 reasons: vec![why],
                 classes: Vec::new(),
-                microseconds: asked.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+                microseconds: since.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
             };
             note(now(), &outcome);
             outcome

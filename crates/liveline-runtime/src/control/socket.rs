@@ -53,15 +53,17 @@ pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
 /// Makes the socket. It goes when the program exits; one that a killed program left is replaced.
 pub(super) fn open() -> io::Result<UnixListener> {
     let folder = place::folder(std::env::var_os("XDG_RUNTIME_DIR"), own_user());
-    own_folder(&folder)?;
-    sweep(&folder);
     let path = folder.join(place::name(std::process::id()));
-    // One that a killed process left. One in another PID namespace may have the same number, and live.
-    if is_left_behind(&path) {
-        fs::remove_file(&path)?;
-    }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let listen = || {
+        own_folder(&folder)?;
+        sweep(&folder);
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    let listener = listen().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("the control socket {}: {error}", path.display()))
+    })?;
     remove_at_exit(path);
     Ok(listener)
 }
@@ -80,7 +82,8 @@ fn own_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the sockets of programs that are gone.
+/// Removes the sockets of programs that are gone. One under our own number is gone too, unless it lives in another PID
+/// namespace.
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -9,8 +9,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use liveline_control::message::Outcome;
-
 use crate::control::socket;
 use crate::sync::lock;
 
@@ -20,13 +18,17 @@ pub(super) struct Worker {
     doing: Arc<Mutex<Option<Doing>>>,
 }
 
-type Work = Box<dyn FnOnce() -> Outcome + Send>;
-
 struct Job {
     words: String,
-    work: Work,
-    answer: Sender<Outcome>,
+    work: Box<dyn FnOnce() + Send>,
     /// Taken by the worker, or given up by who asked.
+    is_taken: Arc<AtomicBool>,
+}
+
+/// Work that was asked for.
+pub(super) struct Asked<'w, R> {
+    worker: &'w Worker,
+    answer: Receiver<R>,
     is_taken: Arc<AtomicBool>,
 }
 
@@ -45,29 +47,38 @@ impl Worker {
         Ok(Self { jobs: Mutex::new(jobs), doing })
     }
 
-    /// Does the work when what was asked for before is done. Error: that took longer than `patience`, and nothing of the
-    /// work was begun; the words say what is under way.
-    pub(super) fn carry_out(
+    /// Asks for work, to be done when what was asked for before is done.
+    pub(super) fn ask<R: Send + 'static>(
         &self,
         words: String,
-        patience: Duration,
-        work: impl FnOnce() -> Outcome + Send + 'static,
-    ) -> Result<Outcome, String> {
-        let (answer, answered) = channel();
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Asked<'_, R> {
+        let (done, answer) = channel();
         let is_taken = Arc::new(AtomicBool::new(false));
-        let job = Job { words, work: Box::new(work), answer, is_taken: Arc::clone(&is_taken) };
+        // Nobody may wait for the answer any more.
+        let work = Box::new(move || drop(done.send(work())));
+        let job = Job { words, work, is_taken: Arc::clone(&is_taken) };
+        // Where the thread is gone, so is the answer's other end.
+        drop(lock(&self.jobs).send(job));
+        Asked { worker: self, answer, is_taken }
+    }
+}
+
+impl<R> Asked<'_, R> {
+    /// What came of it. Error: what was asked for before took longer than `patience`, and nothing of the work was begun or
+    /// will be; the words say what is under way.
+    pub(super) fn answer(self, patience: Duration) -> Result<R, String> {
         let gone = || "the thread that loads modules is gone".to_owned();
-        lock(&self.jobs).send(job).map_err(|_| gone())?;
-        match answered.recv_timeout(patience) {
-            Ok(outcome) => return Ok(outcome),
+        match self.answer.recv_timeout(patience) {
+            Ok(answer) => return Ok(answer),
             Err(RecvTimeoutError::Disconnected) => return Err(gone()),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if is_taken.swap(true, Ordering::AcqRel) {
+        if self.is_taken.swap(true, Ordering::AcqRel) {
             // It was begun, and keeps to its own bounds.
-            return answered.recv().map_err(|_| gone());
+            return self.answer.recv().map_err(|_| gone());
         }
-        Err(match &*lock(&self.doing) {
+        Err(match &*lock(&self.worker.doing) {
             Some(doing) => format!("{} is under way since {:.1?}", doing.words, doing.since.elapsed()),
             None => "others were before it".to_owned(),
         })
@@ -80,63 +91,46 @@ fn work(asked: &Receiver<Job>, doing: &Mutex<Option<Doing>>) {
             continue;
         }
         *lock(doing) = Some(Doing { words: job.words, since: Instant::now() });
-        let outcome = (job.work)();
+        (job.work)();
         *lock(doing) = None;
-        // Nobody may wait for it any more.
-        drop(job.answer.send(outcome));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use liveline_control::message::State;
 
-    fn outcome(module: &str) -> Outcome {
-        let (reasons, classes) = (Vec::new(), Vec::new());
-        Outcome { state: State::Applied, module: module.to_owned(), reasons, classes, microseconds: 0 }
-    }
+    const PATIENT: Duration = Duration::from_secs(60);
 
     #[test]
     fn who_waits_too_long_gets_nothing_and_the_next_one_is_served() {
         let worker = Worker::start().unwrap();
         let (go, leave) = channel::<()>();
-        let patient = Duration::from_secs(60);
-        std::thread::scope(|scope| {
-            let (begun, began) = channel();
-            let first = scope.spawn(|| {
-                worker.carry_out("apply of one".to_owned(), patient, move || {
-                    begun.send(()).unwrap();
-                    leave.recv().unwrap();
-                    outcome("one")
-                })
-            });
-            began.recv().unwrap();
-            let two = worker
-                .carry_out("apply of two".to_owned(), Duration::from_millis(1), || panic!("it was given up"));
-            assert!(two.unwrap_err().starts_with("apply of one is under way since "));
-            go.send(()).unwrap();
-            assert_eq!(first.join().unwrap().unwrap().module, "one");
+        let (begun, began) = channel();
+        let one = worker.ask("apply of one".to_owned(), move || {
+            begun.send(()).unwrap();
+            leave.recv().unwrap();
+            1
         });
-        let three = worker.carry_out("apply of three".to_owned(), patient, || outcome("three"));
-        assert_eq!(three.unwrap().module, "three");
+        began.recv().unwrap();
+        let two = worker.ask("apply of two".to_owned(), || panic!("it was given up"));
+        let why = two.answer(Duration::from_millis(1)).map(|()| "done").unwrap_err();
+        assert!(why.starts_with("apply of one is under way since "), "{why}");
+        go.send(()).unwrap();
+        assert_eq!(one.answer(PATIENT).unwrap(), 1);
+        assert_eq!(worker.ask("apply of three".to_owned(), || 3).answer(PATIENT).unwrap(), 3);
     }
 
     #[test]
     fn what_was_begun_is_waited_for() {
         let worker = Worker::start().unwrap();
-        loop {
-            let (begun, began) = channel();
-            let done = worker.carry_out("apply".to_owned(), Duration::from_millis(200), move || {
-                begun.send(()).unwrap();
-                std::thread::sleep(Duration::from_millis(400));
-                outcome("long")
-            });
-            // A machine may be too busy to begin in time.
-            if began.recv().is_ok() {
-                assert_eq!(done.unwrap().module, "long");
-                break;
-            }
-        }
+        let (begun, began) = channel();
+        let asked = worker.ask("apply".to_owned(), move || {
+            begun.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            "done"
+        });
+        began.recv().unwrap();
+        assert_eq!(asked.answer(Duration::ZERO).unwrap(), "done");
     }
 }

@@ -26,8 +26,10 @@ pub(crate) fn apply(args: &ApplyArgs) -> Result {
 pub(crate) fn revert(args: &RevertArgs) -> Result {
     let (pids, name) = args.selection.with_word(args.name.as_deref(), "the name of the patch", "revert")?;
     let pids = select::processes(&pids, args.selection.exe.as_deref())?;
-    if pids.iter().any(|pid| module::has(*pid, &name)) {
-        return module::revert(&pids, args, &name);
+    for pid in &pids {
+        if module::has(*pid, &name)? {
+            return module::revert(&pids, args, &name);
+        }
     }
     let options = Options { timeout: args.timeout, dry_run: args.dry_run };
     each(&pids, args.json, |pid| liveline_engine::revert(pid, &name, options))

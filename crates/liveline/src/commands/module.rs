@@ -65,9 +65,14 @@ pub(crate) fn revert(pids: &[i32], args: &RevertArgs, name: &str) -> Result {
     each(pids, args.json, |pid| change(pid, command.clone(), &[], args.timeout))
 }
 
-/// Whether the process ever took in a module of that name.
-pub(crate) fn has(pid: i32, name: &str) -> bool {
-    status(pid).is_some_and(|status| status.is_ok_and(|s| s.modules.iter().any(|m| m.name == name)))
+/// Whether the process ever took in a module of that name. Errors: it takes modules, and may not be asked.
+pub(crate) fn has(pid: i32, name: &str) -> std::result::Result<bool, Failure> {
+    match status(pid) {
+        Some(Ok(status)) => Ok(status.modules.iter().any(|module| module.name == name)),
+        Some(Err(failure)) if failure.code == Code::Refused => Err(failure),
+        // A patch can be taken back whether or not somebody answers.
+        Some(Err(_)) | None => Ok(false),
+    }
 }
 
 /// Modules and classes of a process; none if it has no control socket.
@@ -195,7 +200,8 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
     for reason in &outcome.reasons {
         print::line(&format!("  {reason}"));
     }
-    for class in &outcome.classes {
+    // What a module brought that is in already is not news.
+    for class in outcome.classes.iter().filter(|_| outcome.state != State::Already) {
         print::line(&format!("  {}", class_words(class)));
     }
     for (words, hint) in HINTS {
@@ -206,12 +212,16 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
 }
 
 /// What a reason of the program says, and the way out.
-const HINTS: [(&str, &str); 5] = [
+const HINTS: [(&str, &str); 6] = [
     ("is under way since", "liveline log tells when it is done"),
     ("was offered", "--renumber gives its classes the next numbers"),
     (
         "is not what the program was built with",
         "what both are made of stays as it is while the program runs; build both in one workspace",
+    ),
+    (
+        "was built as the program's",
+        "say what the program was built with (--release, --profile, --target), and build both in one workspace",
     ),
     (
         "was built in another way",
@@ -231,7 +241,8 @@ fn words(outcome: &Outcome) -> String {
         State::Reverted => format!("reverted {module} in {took}"),
         State::Already => format!("{module} is in already"),
         State::Possible => format!("{module} could be done"),
-        State::Clean => "nothing to do".to_owned(),
+        State::Clean if outcome.module.is_empty() => "nothing to do".to_owned(),
+        State::Clean => format!("{module}: nothing to do"),
         State::Refused => format!("refused {module}, nothing changed"),
         State::Timeout => format!("{module}: not in time, nothing changed"),
         State::Failed => format!("{module} failed"),
@@ -250,11 +261,15 @@ fn class_words(class: &Updated) -> String {
 
 /// Modules and classes, below what `status` says of patches.
 pub(crate) fn show_status(status: &Status) {
-    for module in &status.modules {
+    // `watch` brings a build of a module at each save.
+    for alike in status.modules.chunk_by(|one, other| (&one.name, &one.state) == (&other.name, &other.state))
+    {
+        let module = &alike[alike.len() - 1];
         let classes: Vec<String> =
             module.classes.iter().map(|class| format!("{} {}", class.name, class.version)).collect();
         let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
-        print::line(&format!("  module {}: {}{classes}", module.name, module.state));
+        let builds = if alike.len() > 1 { format!(", {} builds", alike.len()) } else { String::new() };
+        print::line(&format!("  module {}: {}{builds}{classes}", module.name, module.state));
     }
     if status.classes.is_empty() {
         return;

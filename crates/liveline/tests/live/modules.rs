@@ -110,6 +110,8 @@ fn from_the_command_line() -> Outcome {
     let late =
         shop.liveline(&["revert", "policy", "--pid", &pid, "--timeout", "100ms"])?.expect(exit::TIMEOUT)?;
     late.says("still inside")?;
+    let replaced = shop.liveline(&["revert", "nosuch", "--pid", &pid])?.expect(exit::NOTHING)?;
+    replaced.says("nothing to do")?;
     server.expect("sell", "6 sold, 3", "after a revert that was taken back")?;
     fs::write(&until, "").map_err(|e| e.to_string())?;
 
@@ -153,12 +155,14 @@ fn who_may_not() -> Outcome {
     }
     let open = format!("chmod 755 {} {} {}", text(&shop.project.path("")), text(&tool), text(&module));
     shop.project.shell(&open)?;
-    let other = || {
+    let other_says = |words: [&str; 2]| {
         let mut command = shop.project.command("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", text(&tool)]);
-        run_command(command.args(["apply", text(&module), "--pid", &pid]))?.expect(exit::REFUSED)
+        run_command(command.args(words).args(["--pid", &pid]))?.expect(exit::REFUSED)
     };
+    let other = || other_says(["apply", text(&module)]);
     other()?.says("is not yours to use")?;
+    other_says(["revert", "policy"])?.says("is not yours to use")?;
     shop.project.shell(&format!("chmod 755 {}; chmod 666 {}", text(&folder), text(&socket)))?;
     other()?.says("user 65534 may not: the program runs as user 0")?;
     server.expect("sell", "1 sold, 1", "after both refusals")?;
