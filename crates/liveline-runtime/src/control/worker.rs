@@ -4,7 +4,6 @@
 //! asks waits no longer than he said for those before him, so that an entry that never returns holds up nobody.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,16 +19,17 @@ pub(super) struct Worker {
 
 struct Job {
     words: String,
-    work: Box<dyn FnOnce() + Send>,
-    /// Taken by the worker, or given up by who asked.
-    is_taken: Arc<AtomicBool>,
+    work: Work,
 }
+
+/// Taken out by the worker, or by who gave up: with all it holds.
+type Work = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// Work that was asked for.
 pub(super) struct Asked<'w, R> {
     worker: &'w Worker,
     answer: Receiver<R>,
-    is_taken: Arc<AtomicBool>,
+    work: Work,
 }
 
 struct Doing {
@@ -54,13 +54,12 @@ impl Worker {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Asked<'_, R> {
         let (done, answer) = channel();
-        let is_taken = Arc::new(AtomicBool::new(false));
         // Nobody may wait for the answer any more.
-        let work = Box::new(move || drop(done.send(work())));
-        let job = Job { words, work, is_taken: Arc::clone(&is_taken) };
+        let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(done.send(work())));
+        let work = Arc::new(Mutex::new(Some(work)));
         // Where the thread is gone, so is the answer's other end.
-        drop(lock(&self.jobs).send(job));
-        Asked { worker: self, answer, is_taken }
+        drop(lock(&self.jobs).send(Job { words, work: Arc::clone(&work) }));
+        Asked { worker: self, answer, work }
     }
 }
 
@@ -74,7 +73,7 @@ impl<R> Asked<'_, R> {
             Err(RecvTimeoutError::Disconnected) => return Err(gone()),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if self.is_taken.swap(true, Ordering::AcqRel) {
+        if lock(&self.work).take().is_none() {
             // It was begun, and keeps to its own bounds.
             return self.answer.recv().map_err(|_| gone());
         }
@@ -87,11 +86,9 @@ impl<R> Asked<'_, R> {
 
 fn work(asked: &Receiver<Job>, doing: &Mutex<Option<Doing>>) {
     for job in asked {
-        if job.is_taken.swap(true, Ordering::AcqRel) {
-            continue;
-        }
+        let Some(work) = lock(&job.work).take() else { continue };
         *lock(doing) = Some(Doing { words: job.words, since: Instant::now() });
-        (job.work)();
+        work();
         *lock(doing) = None;
     }
 }
