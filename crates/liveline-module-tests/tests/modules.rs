@@ -37,7 +37,7 @@ fn a_module_replaces_the_code_of_a_running_program_and_goes_again() {
     );
     let replaced = program.apply(&module("module_two"));
     assert_eq!(replaced.state, State::Already);
-    assert_eq!(replaced.reasons, ["newer modules brought all its classes since: module_three"]);
+    assert_eq!(replaced.reasons, ["newer code runs in all its classes: that of module_three"]);
     assert_eq!(program.revert("module_three").state, State::Reverted);
     assert_eq!((program.say("version"), program.say("sums")), ("2".into(), "[6, 40, 7]".into()));
     assert_eq!(program.revert("module_three").state, State::Clean);
@@ -115,14 +115,14 @@ fn modules_leave_the_program_its_files() {
         own.filter(|file| std::fs::read_link(file.path()).is_ok_and(is_module)).count()
     };
     let mut program = Program::start();
-    program.limit_files("40:1000");
+    program.limit("nofile", "40:1000");
     let outcomes = load_all(&program);
     assert!(outcomes.iter().all(|outcome| outcome.state == State::Applied), "{outcomes:?}");
     assert_eq!((taken(&program), program.say("add 5").as_str()), (0, "5"));
 
     // Where there is no more to be had the program keeps the most of it.
     let mut program = Program::start();
-    program.limit_files("40:40");
+    program.limit("nofile", "40:40");
     let outcomes = load_all(&program);
     let applied = outcomes.iter().take_while(|outcome| outcome.state == State::Applied).count();
     assert_eq!((applied, taken(&program)), (10, 10));
@@ -484,7 +484,7 @@ fn an_entry_that_never_returns_holds_up_nothing_but_other_changes() {
     let other = program.revert("module_three");
     assert_eq!((other.state, other.module.as_str()), (State::Timeout, "module_three"), "{other:?}");
     assert!(other.reasons[0].starts_with("apply module_two, asked for by process "), "{other:?}");
-    assert!(other.reasons[0].contains(" is under way since "), "{other:?}");
+    assert!(other.reasons[0].contains(" has been under way for "), "{other:?}");
     assert_eq!(program.say("version"), "3");
     assert_eq!(program.log().len(), 2);
 }
@@ -512,14 +512,64 @@ fn what_a_killed_client_asked_for_is_done_before_the_next_one_is_answered() {
 }
 
 #[test]
+fn clients_that_went_hold_nothing_behind_an_entry_that_never_returns() {
+    let program = Program::start();
+    assert_eq!(
+        program.apply_with(&module("module_three"), |apply| apply.renumber = true).state,
+        State::Applied
+    );
+    program.case("never");
+    let whole = module("module_two");
+    let mut stream = program.connect();
+    program.request(&mut stream, program.loading(&whole));
+    stream.write_all(&whole).unwrap();
+    drop(stream);
+    while program.status().modules.iter().all(|module| module.state != "loading") {
+        std::thread::yield_now();
+    }
+    for round in 1..4 {
+        for _ in 0..30 {
+            let mut stream = program.connect();
+            let name = "module_three".to_owned();
+            program.request(&mut stream, Command::Revert { name, dry_run: false, timeout_ms: u64::MAX });
+        }
+        // Each takes its change along, and the log says so.
+        while program.log().len() < 1 + 30 * round {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+    assert!(program.log()[1..].iter().all(|entry| entry.outcome.state == State::Timeout));
+    let tasks = || std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap().count();
+    while tasks() > 5 {
+        std::thread::yield_now();
+    }
+    assert_eq!(program.status().modules[0].state, "active");
+}
+
+#[test]
+fn where_there_is_no_thread_to_spare_a_change_is_whole() {
+    let mut program = Program::start_as_nobody_else();
+    program.say("create 40");
+    program.case("both");
+    assert_eq!(program.apply(&module("module_two")).state, State::Applied);
+    // Its own, the two that serve, and one that answers.
+    program.limit("nproc", "4:4");
+    let outcome = program.revert_when_it_can("module_two");
+    assert_eq!(outcome.state, State::Reverted, "{outcome:?}");
+    assert_eq!((program.say("version"), program.say("sums")), ("1".into(), "[0, 40]".into()));
+    assert_eq!(program.revert_when_it_can("module_two").state, State::Clean);
+}
+
+#[test]
 fn clients_that_are_too_many_are_told() {
     let program = Program::start();
     let mut waiting: Vec<_> = (0..40).map(|_| program.connect()).collect();
     let told: Vec<_> =
         waiting.iter_mut().skip(32).map(|stream| frame::read::<Answer>(stream).unwrap()).collect();
     assert!(
-        told.iter()
-            .all(|answer| matches!(answer, Answer::Denied(why) if why.contains("32 others talk to it"))),
+        told.iter().all(
+            |answer| matches!(answer, Answer::Denied(why) if why.starts_with("32 others have not said yet"))
+        ),
         "{told:?}"
     );
     drop(waiting);

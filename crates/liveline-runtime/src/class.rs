@@ -143,11 +143,16 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
         let sweep = Sweep { state: Arc::new(Swept::default()) };
         line.sweep = Some(sweep.clone());
         let state = Arc::clone(&sweep.state);
-        std::thread::spawn(move || {
-            update.sweep(1, Pace::Background);
+        let go_through = move |pace| {
+            update.sweep(1, pace);
             *lock(&state.report) = Some(update.end());
             state.done.notify_all();
-        });
+        };
+        let in_background = go_through.clone();
+        if std::thread::Builder::new().spawn(move || in_background(Pace::Background)).is_err() {
+            // The system gives no more threads: not lazy, but done.
+            go_through(Pace::Awaited);
+        }
         Ok(sweep)
     }
 

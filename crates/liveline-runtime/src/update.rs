@@ -157,7 +157,11 @@ impl Update {
         };
         std::thread::scope(|scope| {
             for _ in 0..workers.clamp(1, chunks.len().max(1)) {
-                scope.spawn(work);
+                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    // The system gives no more threads: this one does what is left.
+                    work();
+                    break;
+                }
             }
         });
     }

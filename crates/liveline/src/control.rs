@@ -31,15 +31,18 @@ pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration)
         let mut stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
+        let is_change = matches!(command, Command::Apply(_) | Command::Revert { .. });
         let sent = frame::write(&mut stream, &Request { version: VERSION, command })
             .and_then(|()| stream.write_all(module));
-        match (sent, frame::read(&mut stream)) {
+        let mut read = || frame::read(&mut stream);
+        let answer = if sent.is_ok() && is_change { while_told(pid, read) } else { read() };
+        match (sent, answer) {
             (_, Ok(answer)) => Ok(answer),
             // Where the program did not read to the end, its answer says why; there is none here.
             (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
         }
     };
-    match while_told(pid, talk) {
+    match talk() {
         Ok(Answer::Denied(why)) => Err(Failure::new(Code::Refused, format!("process {pid}: {why}"))),
         Ok(answer) => Ok(answer),
         Err(error) => Err(explain(pid, &path, &error)),
@@ -62,6 +65,13 @@ fn while_told<T>(pid: i32, work: impl FnOnce() -> T) -> T {
         drop(done);
         answer
     })
+}
+
+/// Whether we are the process's own user, or root.
+pub(crate) fn may_ask(pid: i32) -> bool {
+    let user = |path: &str| fs::metadata(path).ok().map(|meta| meta.uid());
+    let own = user("/proc/self");
+    own == Some(0) || own == user(&format!("/proc/{pid}"))
 }
 
 /// The process has no control socket.

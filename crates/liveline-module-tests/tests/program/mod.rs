@@ -1,6 +1,7 @@
 //! The test program while it runs, and what is said to it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
@@ -63,8 +64,27 @@ impl Program {
         Self::start_with(Folder::new(), runtime.to_path_buf())
     }
 
+    /// As a user who has no other process. Needs root.
+    pub(crate) fn start_as_nobody_else() -> Self {
+        let folder = Folder::new();
+        let (runtime, host) = (folder.path().join("run"), folder.path().join("host"));
+        std::fs::create_dir(&runtime).unwrap();
+        // Where the tests are built others may not look.
+        std::fs::copy(built("module_host"), &host).unwrap();
+        for path in [folder.path(), &runtime, &host] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        let mut command = Process::new("setpriv");
+        command.args(["--reuid=54321", "--regid=54321", "--clear-groups", "--inh-caps=-all"]).arg(host);
+        Self::start_command(command, folder, runtime)
+    }
+
     fn start_with(folder: Folder, runtime: PathBuf) -> Self {
-        let mut child = Process::new(built("module_host"))
+        Self::start_command(Process::new(built("module_host")), folder, runtime)
+    }
+
+    fn start_command(mut command: Process, folder: Folder, runtime: PathBuf) -> Self {
+        let mut child = command
             .env("XDG_RUNTIME_DIR", &runtime)
             .env("LIVELINE_CASE", folder.path().join("case"))
             .stdin(Stdio::piped())
@@ -171,11 +191,29 @@ impl Program {
         self.child.id()
     }
 
-    /// How many files it may have open, and how far it may raise that itself.
-    pub(crate) fn limit_files(&self, limits: &str) {
+    /// How much of something it may have, and how far it may raise that itself.
+    pub(crate) fn limit(&self, what: &str, limits: &str) {
         let process = self.id().to_string();
-        let words = ["--pid", &process, &format!("--nofile={limits}")];
-        assert!(Process::new("prlimit").args(words).status().unwrap().success());
+        let user = std::fs::metadata(format!("/proc/{process}")).unwrap().uid().to_string();
+        // Root may not either, where it lacks CAP_SYS_RESOURCE.
+        let words = ["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit", "--pid", &process];
+        let status = Process::new("setpriv").args(words).arg(format!("--{what}={limits}")).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// As [`Program::revert`], where the program may have no thread for it at first.
+    pub(crate) fn revert_when_it_can(&self, name: &str) -> Outcome {
+        let command = || Command::Revert { name: name.to_string(), dry_run: false, timeout_ms: 1000 };
+        loop {
+            let mut stream = self.connect();
+            // Whoever is turned away may be so before he has asked.
+            drop(frame::write(&mut stream, &Request { version: VERSION, command: command() }));
+            match frame::read(&mut stream) {
+                Ok(Answer::Outcome(outcome)) => return outcome,
+                Ok(Answer::Denied(why)) if why.contains("no thread") => std::thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// Lets it return from `main`.

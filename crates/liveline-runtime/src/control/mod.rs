@@ -7,7 +7,6 @@ mod worker;
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use liveline_control::fingerprint::Fingerprint;
@@ -19,7 +18,7 @@ use crate::control::turns::Turns;
 use crate::control::worker::Worker;
 use crate::sync::lock;
 
-/// How many clients may be in conversation with the program.
+/// How many clients may be there that have not asked yet.
 const CLIENTS: usize = 32;
 
 /// Opens the program's control socket; [`serve!`](macro@crate::serve) calls this.
@@ -47,7 +46,6 @@ pub fn serve_as(description: &'static str) -> io::Result<()> {
 
 /// Each client has a thread, so that one that is slow, or waits for a change, holds up no other.
 fn answer_all(listener: &UnixListener, served: &Arc<Served>) {
-    static TALKING: AtomicUsize = AtomicUsize::new(0);
     let turns = Arc::new(Turns::default());
     loop {
         let stream = match listener.accept() {
@@ -58,18 +56,16 @@ fn answer_all(listener: &UnixListener, served: &Arc<Served>) {
                 continue;
             }
         };
-        let (own, turn, served) = (Arc::clone(&stream), turns.take(), Arc::clone(served));
-        let started = if TALKING.fetch_add(1, Ordering::Relaxed) < CLIENTS {
-            std::thread::Builder::new().name("liveline".to_string()).spawn(move || {
-                // Whatever a client does ends its own connection, and nothing else.
-                drop(requests::answer(&own, turn, &served));
-                TALKING.fetch_sub(1, Ordering::Relaxed);
-            })
-        } else {
-            Err(io::Error::other(format!("{CLIENTS} others talk to it")))
+        let Some(turn) = turns.take(CLIENTS) else {
+            turn_away(&stream, &format!("{CLIENTS} others have not said yet what they want: ask again"));
+            continue;
         };
+        let (own, served) = (Arc::clone(&stream), Arc::clone(served));
+        let started = std::thread::Builder::new()
+            .name("liveline".to_string())
+            // Whatever a client does ends its own connection, and nothing else.
+            .spawn(move || drop(requests::answer(&own, turn, &served)));
         if let Err(why) = started {
-            TALKING.fetch_sub(1, Ordering::Relaxed);
             turn_away(&stream, &format!("the program has no thread for this: {why}"));
         }
     }

@@ -14,7 +14,7 @@ use liveline_control::message::{
 
 use crate::control::socket::{self, Peer};
 use crate::control::turns::Turn;
-use crate::control::worker::Worker;
+use crate::control::worker::{Unanswered, Worker};
 use crate::module::bytes::Bytes;
 use crate::module::loaded;
 use crate::sync::lock;
@@ -101,15 +101,18 @@ fn carry_out(
             work: Box::new(move || loaded::revert(&name, dry_run, timeout_ms)),
         },
     };
-    Ok(Answer::Outcome(change.carry_out(peer, turn, served)))
+    change.carry_out((stream, peer), turn, served).map(Answer::Outcome)
 }
 
 /// Looks when what was asked for before is done; or while it is, if that takes long.
 fn look<R: Send + 'static>(turn: Turn, served: &Served, at: fn() -> R) -> R {
     turn.come(PROMPT);
+    if served.worker.is_busy_since(PROMPT) {
+        return at();
+    }
     let asked = served.worker.ask("a look".to_string(), at);
     drop(turn);
-    asked.answer(PROMPT).unwrap_or_else(|_| at())
+    asked.answer(PROMPT, || false).unwrap_or_else(|_| at())
 }
 
 /// The last entries of the log.
@@ -128,8 +131,13 @@ struct Change {
 }
 
 impl Change {
-    /// Does it, and notes it in the log.
-    fn carry_out(self, peer: &Peer, turn: Turn, served: &Served) -> Outcome {
+    /// Does it, and notes it in the log. Error: who asked is gone, and it goes on.
+    fn carry_out(
+        self,
+        (stream, peer): (&UnixStream, &Peer),
+        turn: Turn,
+        served: &Served,
+    ) -> io::Result<Outcome> {
         let Self { action, module, is_dry_run, timeout_ms, work } = self;
         let (user, process) = (peer.user, peer.process);
         let note = move |time_ms: u128, outcome: &Outcome| {
@@ -159,17 +167,26 @@ impl Change {
             outcome
         });
         drop(turn);
-        asked.answer(Duration::from_millis(timeout_ms)).unwrap_or_else(|why| {
-            let outcome = Outcome {
-                state: State::Timeout,
-                module,
-                reasons: vec![why],
-                classes: Vec::new(),
-                microseconds: since.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
-            };
-            note(now(), &outcome);
-            outcome
-        })
+        let patience = Duration::from_millis(timeout_ms).max(PROMPT);
+        let (state, why) = match asked.answer(patience, || socket::is_closed(stream)) {
+            Ok(outcome) => return Ok(outcome),
+            Err(Unanswered::Gone) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(Unanswered::NotBegun(why)) => (State::Timeout, why),
+            Err(Unanswered::Panicked) => (
+                State::Failed,
+                "it panicked, as the program's standard error tells: what it changed by then stays"
+                    .to_owned(),
+            ),
+        };
+        let outcome = Outcome {
+            state,
+            module,
+            reasons: vec![why],
+            classes: Vec::new(),
+            microseconds: since.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+        };
+        note(now(), &outcome);
+        Ok(outcome)
     }
 }
 

@@ -50,6 +50,14 @@ pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
     Ok(Peer { user: credentials.uid, process: credentials.pid })
 }
 
+/// Whether nobody is at the other end any more.
+pub(super) fn is_closed(stream: &UnixStream) -> bool {
+    let mut end = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: one structure, which the kernel writes to; it does not wait.
+    let found = unsafe { libc::poll(&raw mut end, 1, 0) };
+    found > 0 && end.revents & (libc::POLLHUP | libc::POLLERR) != 0
+}
+
 /// Makes the socket. It goes when the program exits; one that a killed program left is replaced.
 pub(super) fn open() -> io::Result<UnixListener> {
     let folder = place::folder(std::env::var_os("XDG_RUNTIME_DIR"), own_user());

@@ -3,9 +3,9 @@
 //! A `liveline` that is killed may have said all it wanted to say. Whoever looks next shall find it done, and not see it
 //! done later.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
@@ -19,7 +19,8 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct Line {
     next: u64,
-    waiting: BTreeSet<u64>,
+    /// Since when.
+    waiting: BTreeMap<u64, Instant>,
 }
 
 /// A client's place. It is given up when this is dropped.
@@ -29,23 +30,31 @@ pub(super) struct Turn {
 }
 
 impl Turns {
-    /// The next client's.
-    pub(super) fn take(self: &Arc<Self>) -> Turn {
+    /// The next client's; none if so many have not asked yet.
+    pub(super) fn take(self: &Arc<Self>, most: usize) -> Option<Turn> {
         let mut line = lock(&self.line);
+        if line.waiting.len() >= most {
+            return None;
+        }
         let number = line.next;
         line.next += 1;
-        line.waiting.insert(number);
-        Turn { number, turns: Arc::clone(self) }
+        line.waiting.insert(number, Instant::now());
+        Some(Turn { number, turns: Arc::clone(self) })
     }
 }
 
 impl Turn {
-    /// Waits until those who came before have asked, or have not for so long.
+    /// Waits until those who came before have asked, or have been here for so long and have not.
     pub(super) fn come(&self, bound: Duration) {
-        let is_later = |line: &mut Line| line.waiting.first().is_some_and(|first| *first < self.number);
-        let line = lock(&self.turns.line);
-        let waited = self.turns.asked.wait_timeout_while(line, bound, is_later);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let mut line = lock(&self.turns.line);
+        loop {
+            let left = |since: &Instant| bound.checked_sub(since.elapsed()).filter(|left| !left.is_zero());
+            let Some(left) = line.waiting.range(..self.number).filter_map(|(_, since)| left(since)).max()
+            else {
+                return;
+            };
+            line = self.turns.asked.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 
@@ -64,7 +73,7 @@ mod tests {
     #[test]
     fn who_came_first_asks_first() {
         let turns = Arc::default();
-        let (first, second) = (Turns::take(&turns), Turns::take(&turns));
+        let (first, second) = (Turns::take(&turns, 2).unwrap(), Turns::take(&turns, 2).unwrap());
         let (say, said) = channel();
         let other = say.clone();
         std::thread::scope(|scope| {
@@ -84,10 +93,12 @@ mod tests {
     #[test]
     fn who_says_nothing_is_not_waited_for_and_who_left_neither() {
         let turns = Arc::default();
-        let silent = Turns::take(&turns);
-        let next = Turns::take(&turns);
+        let silent = Turns::take(&turns, 2).unwrap();
+        let next = Turns::take(&turns, 2).unwrap();
         next.come(Duration::from_millis(1));
+        assert!(Turns::take(&turns, 2).is_none());
         drop(silent);
         next.come(Duration::MAX);
+        assert!(Turns::take(&turns, 2).is_some());
     }
 }

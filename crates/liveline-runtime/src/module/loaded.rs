@@ -24,7 +24,8 @@ struct Resident {
     hash: u64,
     /// Its code is in the program, for good.
     is_mapped: bool,
-    entrance: Option<&'static Entrance>,
+    /// The way in, or why there is none.
+    entrance: Option<Result<&'static Entrance, String>>,
     is_active: bool,
     /// It comes or goes.
     is_changing: bool,
@@ -43,6 +44,22 @@ impl Resident {
             is_changing: false,
             brought: Vec::new(),
         }
+    }
+}
+
+/// A module comes or goes, until this is dropped, by a panic or otherwise.
+struct Changing(usize);
+
+impl Changing {
+    fn begin(at: usize) -> Self {
+        residents()[at].is_changing = true;
+        Self(at)
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        residents()[self.0].is_changing = false;
     }
 }
 
@@ -143,33 +160,28 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
                 return Ok((State::Already, resident.brought.clone()));
             }
             if resident.is_active {
-                return Err(Stopped(
-                    State::Already,
-                    vec![format!(
-                        "newer modules brought all its classes since: {}",
-                        later(&residents, &resident.brought)
-                    )],
-                ));
+                let newer = later(&residents, &resident.brought);
+                let by = if newer.is_empty() { newer } else { format!(": that of {newer}") };
+                return Err(Stopped(State::Already, vec![format!("newer code runs in all its classes{by}")]));
             }
         }
         if request.dry_run {
             return Ok((State::Possible, Vec::new()));
         }
-        let at = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             residents.push(Resident::new(made, hash));
             residents.len() - 1
-        });
-        residents[at].is_changing = true;
-        at
+        })
     };
+    let changing = Changing::begin(at);
     let entered = bring_in(at, made, request, bytes);
+    drop(changing);
     let mut residents = residents();
     if !residents[at].is_mapped {
         // Nothing of it is in the program: it came last, and another file may come in its place.
         residents.remove(at);
         return entered.map(|brought| (State::Applied, brought));
     }
-    residents[at].is_changing = false;
     let brought = entered?;
     residents[at].brought.clone_from(&brought);
     residents[at].is_active = true;
@@ -178,19 +190,19 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
 
 /// Maps it, if it is not yet, and does what its entry says. The list is free meanwhile: that may take long.
 fn bring_in(at: usize, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Vec<Updated>, Stopped> {
-    let known = residents()[at].entrance;
+    let stopped = |why| Stopped(State::Failed, vec![why]);
+    let known = residents()[at].entrance.clone();
     let entrance = match known {
         Some(entrance) => entrance,
         None => {
-            let stopped = |why| Stopped(State::Failed, vec![why]);
             let library = mapped::map(&made.name, bytes).map_err(stopped)?;
             residents()[at].is_mapped = true;
-            let entrance = library.entrance().map_err(stopped)?;
-            residents()[at].entrance = Some(entrance);
+            let entrance = library.entrance();
+            residents()[at].entrance = Some(entrance.clone());
             entrance
         }
     };
-    enter(entrance, request)
+    enter(entrance.map_err(stopped)?, request)
 }
 
 fn enter(entrance: &Entrance, request: &Apply) -> Result<Vec<Updated>, Stopped> {
@@ -252,16 +264,13 @@ fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> 
     if dry_run {
         return Ok((State::Possible, Vec::new()));
     }
-    residents()[at].is_changing = true;
+    let changing = Changing::begin(at);
     let troubles = retire(&brought, options(timeout_ms));
-    let is_out = troubles.is_empty();
-    {
-        let resident = &mut residents()[at];
-        (resident.is_changing, resident.is_active) = (false, !is_out);
-    }
-    if !is_out {
+    drop(changing);
+    if !troubles.is_empty() {
         return Err(Stopped::of(troubles));
     }
+    residents()[at].is_active = false;
     let now = |updated: Updated| {
         let class = classes.iter().find(|c| c.name() == updated.name)?;
         Some(Updated { version: class.version(), converted: class.instances(), ..updated })

@@ -69,7 +69,7 @@ pub(crate) fn revert(pids: &[i32], args: &RevertArgs, name: &str) -> Result {
 pub(crate) fn has(pid: i32, name: &str) -> std::result::Result<bool, Failure> {
     match status(pid) {
         Some(Ok(status)) => Ok(status.modules.iter().any(|module| module.name == name)),
-        Some(Err(failure)) if failure.code == Code::Refused => Err(failure),
+        Some(Err(failure)) if !control::may_ask(pid) => Err(failure),
         // A patch can be taken back whether or not somebody answers.
         Some(Err(_)) | None => Ok(false),
     }
@@ -213,7 +213,7 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
 
 /// What a reason of the program says, and the way out.
 const HINTS: [(&str, &str); 6] = [
-    ("is under way since", "liveline log tells when it is done"),
+    ("has been under way for", "liveline log tells when it is done"),
     ("was offered", "--renumber gives its classes the next numbers"),
     (
         "is not what the program was built with",
