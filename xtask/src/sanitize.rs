@@ -28,9 +28,17 @@ pub(crate) enum Watcher {
 const PACKAGES: [&str; 2] = ["liveline-runtime", "liveline-services"];
 const TESTS: [&str; 8] =
     ["calls", "classes", "asynchronous", "random", "limits", "adapters", "links", "services"];
-/// A program and the modules it loads. Valgrind keeps files of its own open, and some for itself.
-const MODULES: [&str; 5] =
-    ["--package", "liveline-module-tests", "--", "--skip", "modules_leave_the_program_its_files"];
+/// A program and the modules it loads. Valgrind keeps files of its own open, and is too slow for what must be done within
+/// a second.
+const MODULES: [&str; 7] = [
+    "--package",
+    "liveline-module-tests",
+    "--",
+    "--skip",
+    "modules_leave_the_program_its_files",
+    "--skip",
+    "what_a_killed_client_asked_for",
+];
 /// Those that Miri goes through in minutes.
 const INTERPRETED: [&str; 6] = ["calls", "classes", "asynchronous", "adapters", "links", "services"];
 
