@@ -16,6 +16,15 @@ impl Greeter for Polite {
     }
 }
 
+/// Something that a factory holds.
+struct Sour;
+
+impl Drop for Sour {
+    fn drop(&mut self) {
+        panic!("sour");
+    }
+}
+
 #[module]
 fn load(module: &mut Module) -> Result<(), String> {
     let case = std::env::var("LIVELINE_CASE").ok().and_then(|path| std::fs::read_to_string(path).ok());
@@ -28,6 +37,20 @@ fn load(module: &mut Module) -> Result<(), String> {
         }
         "panic" => panic!("no good day"),
         "refuse" => return Err("not on a Friday".to_string()),
+        // What was named is dropped, and panics each time.
+        "drop" => {
+            for class in ["counter", "other"] {
+                let sour = Sour;
+                module.update(
+                    class,
+                    Factory::new(move |start: u64| {
+                        let _ = &sour;
+                        Two::new(start)
+                    }),
+                );
+            }
+            return Err("not on a Friday".to_string());
+        }
         "unknown" => drop(module.update("nobody", Factory::new(Two::new))),
         "mismatch" => drop(module.update("counter", Factory::new(|()| Polite))),
         "skip" => drop(module.update("counter", Factory::new(Two::new).numbered(7))),

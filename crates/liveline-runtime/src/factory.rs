@@ -7,6 +7,7 @@ use crate::class::version_id;
 use crate::entry::Target;
 use crate::object::{Interface, Object};
 use crate::panics::outward;
+use crate::transfer::Captured;
 use crate::version::{Code, Typed, Version, target_of};
 
 /// Makes the instances of one version of a class, from arguments `A`.
@@ -20,12 +21,14 @@ pub struct Factory<I: ?Sized + Interface, A = ()> {
 type Construct<A> = dyn Fn(A) -> Target + Send + Sync;
 
 impl<I: ?Sized + Interface, A: 'static> Factory<I, A> {
-    /// A factory that makes objects of type `T` by calling `construct`.
+    /// A factory that makes objects of type `T` by calling `construct`. A panic in the drop of what that captured
+    /// goes no further: it may come whenever the class needs the factory no more.
     pub fn new<T: Object<Interface = I>>(construct: impl Fn(A) -> T + Send + Sync + 'static) -> Self {
+        let construct = Captured::new(construct);
         Self {
             number: T::VERSION,
             code: Arc::new(Typed::<T>::new()),
-            construct: Arc::new(move |arguments| outward(|| target_of(construct(arguments)))),
+            construct: Arc::new(move |arguments| outward(|| target_of(construct.code()(arguments)))),
             interface: PhantomData,
         }
     }

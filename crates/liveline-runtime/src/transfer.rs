@@ -60,7 +60,8 @@ impl<T: 'static> Formats<T> {
         name: &'static str,
         export: impl Fn(&T) -> Result<P, Refusal> + Send + Sync + 'static,
     ) -> &mut Self {
-        let export = move |old: &T| export(old).map(|state| Box::new(state) as Payload);
+        let export = Captured::new(export);
+        let export = move |old: &T| export.code()(old).map(|state| Box::new(state) as Payload);
         self.gives.push((Format::of::<P>(name), Box::new(export)));
         self
     }
@@ -80,8 +81,9 @@ impl<T: 'static> Formats<T> {
         name: &'static str,
         import: impl Fn(P) -> Result<T, Refusal> + Send + Sync + 'static,
     ) -> &mut Self {
+        let import = Captured::new(import);
         let import = move |state: Payload| match state.downcast::<P>() {
-            Ok(state) => import(*state),
+            Ok(state) => import.code()(*state),
             Err(_) => Err(Refusal::new(format!("state format {name} came with another type"))),
         };
         self.takes.push((Format::of::<P>(name), Box::new(import)));
@@ -204,6 +206,29 @@ pub(crate) fn guarded<R>(work: impl FnOnce() -> Result<R, Refusal>) -> Result<R,
 /// or it could go on for ever.
 pub(crate) fn end(panic: Box<dyn Any + Send>) {
     let _ = caught(move || drop(panic)).map_err(std::mem::forget);
+}
+
+/// Code of users that is held. It is dropped when nobody needs it any more, wherever that is: so a panic in that
+/// drop ends here, in the copy of this library that the code came with.
+pub(crate) struct Captured<F>(Option<F>);
+
+impl<F> Captured<F> {
+    pub(crate) fn new(code: F) -> Self {
+        Self(Some(code))
+    }
+
+    pub(crate) fn code(&self) -> &F {
+        self.0.as_ref().expect("only its drop takes it")
+    }
+}
+
+impl<F> Drop for Captured<F> {
+    fn drop(&mut self) {
+        let code = self.0.take();
+        if let Err(panic) = caught(move || drop(code)) {
+            end(panic);
+        }
+    }
 }
 
 #[cfg(test)]

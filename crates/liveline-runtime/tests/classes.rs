@@ -259,6 +259,36 @@ fn a_panicking_constructor_tracks_nothing() {
     versions(&[cell], 2);
 }
 
+/// What a factory captured: it does not go quietly.
+struct Sour;
+
+impl Drop for Sour {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "sour");
+    }
+}
+
+fn sour() -> Factory<dyn Cell, u64> {
+    let held = Sour;
+    Factory::new(move |value| {
+        let _held = &held;
+        Two { value: AtomicU64::new(value) }
+    })
+}
+
+#[test]
+fn what_a_factory_captured_may_panic_in_its_drop() {
+    drop(sour());
+    let class = Class::new("cell.sour", one()).unwrap();
+    assert_eq!(class.update(sour().numbered(7)).unwrap_err(), ClassError::Version { running: 1, offered: 7 });
+    let cell = class.create(100);
+    // Gone by the second update: nobody can go back to it.
+    class.update(sour()).unwrap();
+    class.revert().unwrap();
+    class.update(three().numbered(4)).unwrap();
+    versions(&[cell], 3);
+}
+
 #[test]
 fn an_instance_is_not_swapped_alone() {
     let class = Class::new("cell.tracked", one()).unwrap();
