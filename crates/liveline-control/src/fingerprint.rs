@@ -78,6 +78,21 @@ impl Fingerprint {
         Ok(made)
     }
 
+    /// The compiler's name and version.
+    pub fn rustc(&self) -> &str {
+        &self.rustc
+    }
+
+    /// Compiler settings that are not the defaults.
+    pub fn settings(&self) -> impl Iterator<Item = &str> {
+        self.settings.iter().map(String::as_str)
+    }
+
+    /// The names of the crates it is made of.
+    pub fn crates(&self) -> impl Iterator<Item = &str> {
+        self.crates.keys().map(String::as_str)
+    }
+
     /// Why the module does not fit into this program; nothing if it does.
     pub fn misfits(&self, module: &Self) -> Vec<String> {
         let mut reasons = Vec::new();

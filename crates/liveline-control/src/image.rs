@@ -95,9 +95,12 @@ pub fn changed_interfaces(program: &[u8], module: &[u8]) -> Vec<String> {
     changes
 }
 
-/// Crate and name of each interface, with its methods.
-fn interfaces(file: &[u8]) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
-    let mut found: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+/// The interfaces that a file was compiled with: crate and name of each, with its methods.
+pub type Interfaces<'file> = BTreeMap<(&'file str, &'file str), BTreeSet<&'file str>>;
+
+/// The interfaces that a file was compiled with; none if it does not say.
+pub fn interfaces(file: &[u8]) -> Interfaces<'_> {
+    let mut found = Interfaces::new();
     let mut current = None;
     // Between what crates wrote the linker may have put zeros.
     for line in text(file, INTERFACES).unwrap_or_default().split(['\n', '\0']) {

@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Make a patch from two builds of a program
     Diff(DiffArgs),
-    /// Show what a patch file holds
+    /// Show what a patch file, or a module, holds
     Inspect(InspectArgs),
     /// Put a patch, or a module, into running processes
     Apply(ApplyArgs),
@@ -180,8 +180,8 @@ pub(crate) struct DiffArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The patch file
-    #[arg(value_name = "FILE.llp")]
+    /// The patch file, or the module
+    #[arg(value_name = "FILE.llp|MODULE.so")]
     pub(crate) file: PathBuf,
     /// Print JSON
     #[arg(long)]

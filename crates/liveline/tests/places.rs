@@ -174,7 +174,7 @@ fn failures_are_json_where_it_is_asked_for() {
     );
     let (exit, message, hint) = error(&["apply", "text.llp", "--pid", "1", "--json"]);
     assert_eq!((exit, message.starts_with("text.llp: not a patch file")), (4, true), "{message}");
-    assert!(hint.starts_with("a patch file is made by"), "{hint}");
+    assert!(hint.starts_with("liveline build and liveline diff make patch files"), "{hint}");
     let (exit, message, hint) = error(&["apply", "--json", "--pid", "1"]);
     assert_eq!((exit, &*message), (2, "the patch file is missing"));
     assert!(hint.contains("Usage: liveline apply"), "{hint}");

@@ -94,7 +94,7 @@ fn what_cannot_be_done_says_so() {
     insta::assert_snapshot!(said(&["apply", "text.llp", "--pid", "1"], folder.path()), @r#"
 exit 4
 error: text.llp: not a patch file: Invalid ELF header size or alignment
-hint: a patch file is made by: liveline diff --old … --new … --target … -o FILE.llp
+hint: liveline build and liveline diff make patch files; a module is a shared library alone (crate-type = ["cdylib"]) with #[liveline_runtime::module] before its entry
 "#);
     insta::assert_snapshot!(said(&["inspect", "missing.llp"], folder.path()), @r#"
 exit 1
@@ -197,7 +197,7 @@ fn help() {
     Commands:
       build        Make a patch from a program's sources and a fix
       diff         Make a patch from two builds of a program
-      inspect      Show what a patch file holds
+      inspect      Show what a patch file, or a module, holds
       apply        Put a patch, or a module, into running processes
       revert       Take a patch, or a module, out of running processes
       status       Show which patches, modules and classes are in running processes

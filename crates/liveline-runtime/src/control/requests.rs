@@ -107,11 +107,9 @@ fn carry_out(
 /// Looks when what was asked for before is done; or while it is, if that takes long.
 fn look<R: Send + 'static>(turn: Turn, served: &Served, at: fn() -> R) -> R {
     turn.come(PROMPT);
-    if served.worker.is_busy_since(PROMPT) {
-        return at();
-    }
-    let asked = served.worker.ask("a look".to_string(), at);
+    let asked = (!served.worker.is_busy_since(PROMPT)).then(|| served.worker.ask("a look".to_string(), at));
     drop(turn);
+    let Some(asked) = asked else { return at() };
     asked.answer(PROMPT, || false).unwrap_or_else(|_| at())
 }
 

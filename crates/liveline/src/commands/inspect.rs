@@ -1,16 +1,19 @@
-//! `inspect`: what a patch file holds.
+//! `inspect`: what a patch file, or a module, holds.
 
 use liveline_elf::demangle;
 use liveline_patch::{Patch, Place, SectionKind};
 use serde_json::json;
 
-use super::patch_file;
+use super::{module, patch_file};
 use crate::args::InspectArgs;
 use crate::failure::{Code, Failure, Result};
 use crate::print;
 
 pub(crate) fn run(args: &InspectArgs) -> Result {
     let bytes = patch_file::contents(&args.file)?;
+    if module::is_one(&args.file, &bytes)? {
+        return module::inspect(&args.file, &bytes, args.json);
+    }
     let patch = patch_file::decode(&args.file, &bytes)?;
     if args.json {
         let sections: Vec<_> = patch

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use liveline_control::fingerprint::Fingerprint;
 use liveline_control::image;
 use liveline_control::message::{Answer, Apply, Command, Entry, Outcome, State, Status, Updated};
 use serde_json::{Value, json};
 
+use super::patch_file;
 use crate::args::{ApplyArgs, LogArgs, RevertArgs};
 use crate::failure::{Code, Failure, Result};
 use crate::{control, print, select};
@@ -16,7 +18,7 @@ const ET_DYN: u16 = 3;
 /// How long a program may take to answer, beyond what it is given to wait.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Whether a file is a module. Errors: it is another shared library.
+/// Whether a file is a module. Errors: it is another shared library, or another program.
 pub(crate) fn is_one(path: &Path, bytes: &[u8]) -> std::result::Result<bool, Failure> {
     // A patch is a relocatable object, a module a shared library.
     if !bytes.starts_with(b"\x7fELF") || bytes.get(16..18) != Some(&ET_DYN.to_le_bytes()) {
@@ -24,10 +26,46 @@ pub(crate) fn is_one(path: &Path, bytes: &[u8]) -> std::result::Result<bool, Fai
     }
     match image::description(bytes) {
         Some(_) => Ok(true),
-        None => Err(Failure::new(Code::Refused, format!("{}: neither a patch nor a module", path.display())).hint(
-            "a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
-        )),
+        None => Err(patch_file::refused(path, "neither a patch nor a module")),
     }
+}
+
+/// What a module says of itself, without running it.
+pub(crate) fn inspect(path: &Path, bytes: &[u8], as_json: bool) -> Result {
+    let description = image::description(bytes).unwrap_or_default();
+    let made = image::check(bytes)
+        .and_then(|()| Fingerprint::parse(description))
+        .map_err(|why| Failure::new(Code::Refused, format!("{}: {why}", path.display())))?;
+    let interfaces = image::interfaces(bytes);
+    let (settings, crates): (Vec<_>, Vec<_>) = (made.settings().collect(), made.crates().collect());
+    if as_json {
+        let interfaces: Vec<_> = interfaces
+            .iter()
+            .map(|((own, name), methods)| json!({ "crate": own, "name": name, "methods": methods }))
+            .collect();
+        let module = json!({
+            "name": made.name,
+            "build": made.build,
+            "rustc": made.rustc(),
+            "settings": settings,
+            "crates": crates,
+            "interfaces": interfaces,
+        });
+        print::json(&json!({ "file": path.display().to_string(), "module": module }))?;
+        return Ok(Code::Done);
+    }
+    print::line(&format!("module {}, build {}", made.name, made.build));
+    let settings = if settings.is_empty() { String::new() } else { format!(", with {}", settings.join(" ")) };
+    print::line(&format!("compiled by {}{settings}", made.rustc()));
+    print::line(&format!("made of crates: {}", crates.join(", ")));
+    for ((own, name), methods) in &interfaces {
+        print::line(&format!("interface {name} of crate {own}"));
+        for method in methods {
+            print::line(&format!("  {method}"));
+        }
+    }
+    print::line("Which classes it brings its entry says, when it is loaded.");
+    Ok(Code::Done)
 }
 
 pub(crate) fn apply(pids: &[i32], args: &ApplyArgs, bytes: &[u8]) -> Result {

@@ -122,7 +122,9 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Patch, Failure> {
     Patch::decode(bytes).map_err(|error| refused(path, &error.to_string()))
 }
 
-fn refused(path: &Path, why: &str) -> Failure {
-    Failure::new(Code::Refused, format!("{}: {why}", path.display()))
-        .hint("a patch file is made by: liveline diff --old … --new … --target … -o FILE.llp")
+/// The file is neither a patch nor a module.
+pub(super) fn refused(path: &Path, why: &str) -> Failure {
+    Failure::new(Code::Refused, format!("{}: {why}", path.display())).hint(
+        "liveline build and liveline diff make patch files; a module is a shared library alone (crate-type = [\"cdylib\"]) with #[liveline_runtime::module] before its entry",
+    )
 }

@@ -72,6 +72,16 @@ fn from_the_command_line() -> Outcome {
     let module = text(&module);
     server.expect("sell", "1 sold, 1", "before the module")?;
 
+    let shown = shop.liveline(&["inspect", module])?.expect(exit::DONE)?;
+    for words in ["module policy, build policy+", "compiled by rustc ", "interface Policy of crate "] {
+        shown.says(words)?;
+    }
+    let shown = shop.liveline(&["inspect", module, "--json"])?.expect(exit::DONE)?;
+    let made = &shown.json()?["module"];
+    if made["name"] != "policy" || made["interfaces"][0]["name"] != "Policy" {
+        return Err(shown.complain("the module and its interface are to be told"));
+    }
+
     let dry = shop.liveline(&["apply", module, "--pid", &pid, "--dry-run"])?.expect(exit::DONE)?;
     dry.says("policy could be done")?;
     server.expect("sell", "2 sold, 1", "after a dry run")?;
