@@ -1,7 +1,7 @@
 //! One object swapped while 1,000 callers are in flight: how long each is delayed.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use liveline_runtime::{ObjectRef, Patience, class, interface};
@@ -9,17 +9,58 @@ use liveline_runtime::{ObjectRef, Patience, class, interface};
 use crate::{Row, quantile};
 
 const CALLERS: usize = 1000;
-/// How long a call takes.
+/// How long a call takes, mostly.
 const WORK: Duration = Duration::from_millis(50);
 const SWAPS: usize = 20;
 const LAST: &str = "delay beyond the longest call, last caller of the median swap";
 const PATIENCE: Patience = Patience { bound: Duration::from_secs(10), attempts: 1 };
 
+/// How the calls of different callers lie in time.
+#[derive(Clone, Copy)]
+enum Time {
+    /// Each takes 25 to 75 ms, by chance: what callers do that know nothing of each other.
+    Apart,
+    /// All take as long, and the next swap begins as they end: one swap makes all callers begin at once, and the next one
+    /// finds them so.
+    InStep,
+}
+
+impl Time {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apart => "",
+            Self::InStep => " in step",
+        }
+    }
+
+    /// How long the next call takes.
+    fn work(self, chance: &mut u64) -> Duration {
+        match self {
+            Self::InStep => WORK,
+            Self::Apart => {
+                // Marsaglia's xorshift.
+                *chance ^= *chance << 13;
+                *chance ^= *chance >> 7;
+                *chance ^= *chance << 17;
+                WORK / 2 + WORK.mul_f64((*chance % 1000) as f64 / 1000.0)
+            }
+        }
+    }
+
+    /// How long to wait before the next swap.
+    fn pause(self) -> Duration {
+        match self {
+            Self::InStep => WORK * 2,
+            Self::Apart => WORK * 6,
+        }
+    }
+}
+
 /// Calls say when they were let in and when they left, ns since the start.
 #[interface]
 trait Slow {
-    fn sleep(&self, clock: Instant) -> (u64, u64);
-    async fn sleep_async(&self, clock: Instant) -> (u64, u64);
+    fn sleep(&self, clock: Instant, work: Duration) -> (u64, u64);
+    async fn sleep_async(&self, clock: Instant, work: Duration) -> (u64, u64);
 }
 
 fn now(clock: Instant) -> u64 {
@@ -33,15 +74,15 @@ macro_rules! slow {
 
         #[class(version = $version, stateless)]
         impl Slow for $name {
-            fn sleep(&self, clock: Instant) -> (u64, u64) {
+            fn sleep(&self, clock: Instant, work: Duration) -> (u64, u64) {
                 let entered = now(clock);
-                std::thread::sleep(WORK);
+                std::thread::sleep(work);
                 (entered, now(clock))
             }
 
-            async fn sleep_async(&self, clock: Instant) -> (u64, u64) {
+            async fn sleep_async(&self, clock: Instant, work: Duration) -> (u64, u64) {
                 let entered = now(clock);
-                tokio::time::sleep(WORK).await;
+                tokio::time::sleep(work).await;
                 (entered, now(clock))
             }
         }
@@ -58,13 +99,13 @@ type Swap = (u64, u64);
 
 /// What 1,000 threads call, and how it is swapped.
 trait Subject: Sync {
-    fn call(&self, clock: Instant) -> (u64, u64);
+    fn call(&self, clock: Instant, work: Duration) -> (u64, u64);
     fn swap(&self, n: usize);
 }
 
 impl Subject for ObjectRef<dyn Slow> {
-    fn call(&self, clock: Instant) -> (u64, u64) {
-        self.sleep(clock)
+    fn call(&self, clock: Instant, work: Duration) -> (u64, u64) {
+        self.sleep(clock, work)
     }
 
     fn swap(&self, n: usize) {
@@ -74,8 +115,8 @@ impl Subject for ObjectRef<dyn Slow> {
 
 /// What people write without a runtime: the writer waits for those inside, and those who come wait for it.
 impl Subject for RwLock<Box<dyn Slow>> {
-    fn call(&self, clock: Instant) -> (u64, u64) {
-        self.read().unwrap().sleep(clock)
+    fn call(&self, clock: Instant, work: Duration) -> (u64, u64) {
+        self.read().unwrap().sleep(clock, work)
     }
 
     fn swap(&self, n: usize) {
@@ -91,10 +132,10 @@ fn swap(object: &ObjectRef<dyn Slow>, n: usize) {
     .expect("callers leave in time");
 }
 
-fn swaps(clock: Instant, swap: impl Fn(usize)) -> Vec<Swap> {
+fn swaps(clock: Instant, time: Time, swap: impl Fn(usize)) -> Vec<Swap> {
     (0..SWAPS)
         .map(|n| {
-            std::thread::sleep(WORK * 2);
+            std::thread::sleep(time.pause());
             let began = now(clock);
             swap(n);
             (began, now(clock))
@@ -108,30 +149,36 @@ fn thread<'s>(scope: &'s std::thread::Scope<'s, '_>, work: impl FnOnce() + Send 
 
 /// 1,000 threads; the same with a lock; and what it takes to wake so many at all.
 pub(crate) fn threads() -> Vec<Row> {
-    let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
-    let mut rows = threads_of("1,000 threads", &object);
-    let locked: RwLock<Box<dyn Slow>> = RwLock::new(Box::new(Old));
-    rows.extend(threads_of("1,000 threads, RwLock<Box<dyn>>", &locked));
+    let mut rows = Vec::new();
+    for time in [Time::Apart, Time::InStep] {
+        let name = format!("1,000 threads{}", time.name());
+        let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
+        rows.extend(threads_of(&name, time, &object));
+        let locked: RwLock<Box<dyn Slow>> = RwLock::new(Box::new(Old));
+        rows.extend(threads_of(&format!("{name}, RwLock<Box<dyn>>"), time, &locked));
+    }
     rows.push(floor());
     rows
 }
 
-fn threads_of(name: &str, subject: &impl Subject) -> Vec<Row> {
+fn threads_of(name: &str, time: Time, subject: &impl Subject) -> Vec<Row> {
     let (clock, stop) = (Instant::now(), AtomicBool::new(false));
     let calls = Mutex::new(Vec::new());
     let swaps = std::thread::scope(|scope| {
-        for _ in 0..CALLERS {
-            thread(scope, || {
-                let mut own: Vec<Call> = Vec::new();
+        for caller in 1..=CALLERS {
+            let (calls, stop) = (&calls, &stop);
+            thread(scope, move || {
+                let (mut own, mut chance): (Vec<Call>, _) = (Vec::new(), caller as u64);
                 while !stop.load(Ordering::Relaxed) {
+                    let work = time.work(&mut chance);
                     let made = now(clock);
-                    let (entered, left) = subject.call(clock);
+                    let (entered, left) = subject.call(clock, work);
                     own.push((made, entered, left));
                 }
                 calls.lock().unwrap().extend(own);
             });
         }
-        let swaps = swaps(clock, |n| subject.swap(n));
+        let swaps = swaps(clock, time, |n| subject.swap(n));
         stop.store(true, Ordering::Relaxed);
         swaps
     });
@@ -178,29 +225,34 @@ fn futex(word: &AtomicU32, operation: libc::c_int, value: libc::c_int) {
 
 /// 1,000 tasks on as many threads as there are processors.
 pub(crate) fn tasks() -> Vec<Row> {
+    [Time::Apart, Time::InStep].into_iter().flat_map(tasks_of).collect()
+}
+
+fn tasks_of(time: Time) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
     let object: ObjectRef<dyn Slow> = ObjectRef::new(Old);
     let clock = Instant::now();
-    static STOP: AtomicBool = AtomicBool::new(false);
-    let tasks: Vec<_> = (0..CALLERS)
-        .map(|_| {
-            let object = object.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let tasks: Vec<_> = (1..=CALLERS)
+        .map(|caller| {
+            let (object, stop) = (object.clone(), Arc::clone(&stop));
             runtime.spawn(async move {
-                let mut own: Vec<Call> = Vec::new();
-                while !STOP.load(Ordering::Relaxed) {
+                let (mut own, mut chance): (Vec<Call>, _) = (Vec::new(), caller as u64);
+                while !stop.load(Ordering::Relaxed) {
+                    let work = time.work(&mut chance);
                     let made = now(clock);
-                    let (entered, left) = object.sleep_async(clock).await;
+                    let (entered, left) = object.sleep_async(clock, work).await;
                     own.push((made, entered, left));
                 }
                 own
             })
         })
         .collect();
-    let swaps = swaps(clock, |n| swap(&object, n));
-    STOP.store(true, Ordering::Relaxed);
+    let swaps = swaps(clock, time, |n| swap(&object, n));
+    stop.store(true, Ordering::Relaxed);
     let calls: Vec<Call> =
         runtime.block_on(async { futures_of(tasks).await }).into_iter().flatten().collect();
-    report("1,000 tasks", &calls, &swaps)
+    report(&format!("1,000 tasks{}", time.name()), &calls, &swaps)
 }
 
 async fn futures_of<T>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T> {
