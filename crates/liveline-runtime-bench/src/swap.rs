@@ -284,11 +284,13 @@ fn report(subject: &str, calls: &[Call], swaps: &[Swap]) -> Vec<Row> {
     for values in [&mut opened, &mut beyond, &mut worst] {
         values.sort_by(f64::total_cmp);
     }
+    let late = beyond.iter().filter(|delay| **delay > 50.0).count() as f64 / beyond.len().max(1) as f64;
     vec![
-        Row::new("last call left → open again, median swap", subject, quantile(&opened, 0.5), "µs"),
-        Row::new("last call left → open again, worst swap", subject, quantile(&opened, 1.0), "µs"),
+        Row::new("last call left → swap returned, median swap", subject, quantile(&opened, 0.5), "µs"),
+        Row::new("last call left → swap returned, worst swap", subject, quantile(&opened, 1.0), "µs"),
         Row::new("delay beyond the longest call, median caller", subject, quantile(&beyond, 0.5), "µs"),
         Row::new("delay beyond the longest call, 99 % of callers", subject, quantile(&beyond, 0.99), "µs"),
+        Row::new("callers delayed by more than that and 50 µs", subject, late * 100.0, "%"),
         Row::new(LAST, subject, quantile(&worst, 0.5), "µs"),
         Row::new("callers delayed a swap", subject, beyond.len() as f64 / swaps.len() as f64, ""),
     ]

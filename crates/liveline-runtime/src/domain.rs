@@ -16,8 +16,12 @@ pub(crate) struct Domain {
     drains: Mutex<Vec<(usize, &'static Record)>>,
     /// Async callers that wait for an entry to be opened.
     wakers: Mutex<BTreeMap<usize, Vec<Waker>>>,
+    /// How often a thread went to sleep for an entry, and how often one that slept went on.
+    pub(crate) slept: AtomicUsize,
+    pub(crate) passed: AtomicUsize,
+    /// The threads that sleep on an entry, in the order in which they came: the kernel keeps them else.
     #[cfg(loom)]
-    pub(crate) gate: (Mutex<()>, loom::sync::Condvar),
+    pub(crate) asleep: Mutex<Vec<(usize, std::sync::Arc<crate::sync::Sleeper>)>>,
 }
 
 impl Domain {
@@ -28,6 +32,8 @@ impl Domain {
             records: Mutex::new(Vec::new()),
             drains: Mutex::new(Vec::new()),
             wakers: Mutex::new(BTreeMap::new()),
+            slept: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
         }
     }
 
@@ -38,7 +44,9 @@ impl Domain {
             records: Mutex::new(Vec::new()),
             drains: Mutex::new(Vec::new()),
             wakers: Mutex::new(BTreeMap::new()),
-            gate: Default::default(),
+            slept: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+            asleep: Mutex::new(Vec::new()),
         }
     }
 

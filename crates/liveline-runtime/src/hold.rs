@@ -9,7 +9,7 @@ use crate::entry::{DRAINING, EntryRef, HELD, RESCAN, Target};
 use crate::error::SwapError;
 use crate::record::{Drain, Place, Record, each_call};
 use crate::sync::{Acquire, Relaxed, SeqCst, fence};
-use crate::wait::{self, Until};
+use crate::wait::{self, Until, Waking};
 
 /// How long calls may be kept waiting for a swap, and how often it is tried.
 ///
@@ -52,11 +52,12 @@ pub(crate) struct Held {
     entry: EntryRef,
     /// The stamp it gets when opened.
     stamp: usize,
+    waking: Waking,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        wait::open(self.entry, self.stamp);
+        wait::open(self.entry, self.stamp, self.waking);
     }
 }
 
@@ -66,7 +67,7 @@ impl Held {
     pub(crate) fn claim(entry: EntryRef, seen: usize) -> Option<Self> {
         debug_assert_eq!(seen & HELD, 0);
         // Not `then_some`: a `Held` that is made and dropped opens the entry of whoever does hold it.
-        entry.change(seen, HELD).then(|| Self { entry, stamp: seen })
+        entry.change(seen, HELD).then(|| Self { entry, stamp: seen, waking: Waking::AtOnce })
     }
 
     /// Holds an entry and waits until all calls inside have left, at most until the deadline.
@@ -83,7 +84,7 @@ impl Held {
             let state = entry.state.load(Acquire);
             if state & HELD == 0 {
                 if entry.change(state, HELD | DRAINING) {
-                    break Self { entry, stamp: state };
+                    break Self { entry, stamp: state, waking: Waking::InTurn };
                 }
             } else if !wait::wait(entry, state, until) {
                 return Err(SwapError::Contended);

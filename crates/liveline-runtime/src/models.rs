@@ -265,6 +265,27 @@ fn a_swap_past_its_bound_is_taken_back_and_all_callers_go_on() {
 }
 
 #[test]
+fn each_who_slept_wakes_the_next_though_the_entry_is_held_again() {
+    model(2, || {
+        let world = World::new();
+        let entry = world.object();
+        let callers: Vec<_> = (0..2)
+            .map(|n| {
+                let record = world.record(n);
+                thread::spawn(move || ask(record, entry))
+            })
+            .collect();
+        for _ in 0..2 {
+            swap(world.record(9), entry, None).unwrap();
+        }
+        for caller in callers {
+            assert!([1, 2].contains(&caller.join().unwrap()));
+        }
+        end(entry);
+    });
+}
+
+#[test]
 fn two_swappers_take_turns() {
     model(2, || {
         let world = World::new();

@@ -55,9 +55,10 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         title: "liveline-runtime beside its peers",
         method: "Calls: the best of 300 rounds of 200,000 calls of a function that adds 3, subjects by turns; the last \
                  column is ns or bytes above `Box<dyn Trait>`. `hot-lib-reloader`: a function of a library built for the run, \
-                 called as the code that `hot_module` writes calls it. Swap: 1,000 callers, each in calls of 50 ms; 20 \
-                 swaps of a stateless object; a delay counts from where the longest call that was inside when the swap \
-                 began has left. `arc-swap` and crossbeam-epoch leave calls inside in the old object and hand over no state, so \
+                 called as the code that `hot_module` writes calls it. Swap: 1,000 callers, each in calls of 25 to 75 ms, by chance; \
+                 20 swaps of a stateless object; a delay counts from where the longest call that was inside when the swap \
+                 began has left. \"In step\": all calls take 50 ms, and swaps come as they end, so that all callers have waited \
+                 equally long. `arc-swap` and crossbeam-epoch leave calls inside in the old object and hand over no state, so \
                  they have no row there. Class: 1,000,000 instances whose layout changes, while two threads call random ones \
                  (64 calls, then 50 µs of rest); \"no update\" is the same without any. A call over 1 ms waited if its thread went to sleep in it; \
                  otherwise it had no processor.",
@@ -118,8 +119,15 @@ impl Figures {
         let waited = |subject| value("of those, calls that waited", subject);
         let last = |subject: &str| value("delay beyond the longest call, last caller", subject);
         let tasks = last("1,000 tasks");
-        let [threads, locked, woken] = ["", ", RwLock<Box<dyn>>", " woken by one futex call (floor)"]
-            .map(|more| last(&format!("1,000 threads{more}")) / 1e3);
+        let [threads, locked, step, step_locked, woken] = [
+            "",
+            ", RwLock<Box<dyn>>",
+            " in step",
+            " in step, RwLock<Box<dyn>>",
+            " woken by one futex call (floor)",
+        ]
+        .map(|more| last(&format!("1,000 threads{more}")));
+        let late = value("callers delayed by more than that", "1,000 threads");
         let soak = |what: &str| {
             self.0.iter().find(|f| f.what.ends_with(what)).map_or(f64::NAN, |figure| figure.value)
         };
@@ -140,11 +148,12 @@ impl Figures {
                 format!("the last of them after {tasks:.0} µs (median swap)"),
             ),
             goal(
-                threads <= 0.05,
+                threads <= 50.0,
                 "1,000 threads delayed at most the longest call and 50 µs",
                 format!(
-                    "the last of them after {threads:.1} ms; behind an `RwLock` after {locked:.1} ms; to wake 1,000 threads \
-                     at all takes {woken:.1} ms on these processors"
+                    "the last of them after {threads:.0} µs (median swap; {late:.2} % of all callers later than 50 µs), behind an \
+                     `RwLock` after {locked:.0} µs. In step after {step:.0} µs, behind an `RwLock` after {step_locked:.0} µs; one \
+                     futex call that wakes 1,000 threads takes {woken:.0} µs on these processors"
                 ),
             ),
             goal(eager <= 1000.0, "1,000,000 instances replaced within 1 s", format!("{eager:.0} ms")),
