@@ -154,6 +154,22 @@ impl Fingerprint {
         reasons
     }
 
+    /// Why the module does not fit beside one that was loaded before; nothing if it does. A type of one is taken for that
+    /// of the other where both are of one crate that was built in one way.
+    pub fn clashes(&self, before: &Self) -> Vec<String> {
+        let common = self.crates.iter().filter_map(|(name, own)| Some((name, own, before.crates.get(name)?)));
+        let changed = common.filter(|(_, own, others)| {
+            own.iter().any(|(how, hash)| others.iter().any(|(other, was)| how == other && hash != was))
+        });
+        let words = |name: &String| {
+            format!(
+                "crate {name} is not what module {} was built with, and its types would be taken for those: give it another version in its Cargo.toml",
+                before.name
+            )
+        };
+        changed.map(|(name, _, _)| words(name)).collect()
+    }
+
     /// Whether its types have other names than those of cargo's ordinary build.
     fn has_build_of_its_own(&self) -> bool {
         self.build.matches('+').count() > 1
@@ -198,6 +214,19 @@ mod tests {
         assert!(
             other.len() == 1 && other[0].contains("by rustc 1.95.0, the module by rustc 1.94.0"),
             "{other:?}"
+        );
+    }
+
+    #[test]
+    fn what_only_modules_are_made_of_is_compared_between_them() {
+        let made = |crates: &str| Fingerprint::parse(&module(crates)).unwrap();
+        let before = made("crate api bb 02\ncrate own ee 05\n");
+        assert!(made("crate own ee 05\ncrate more ff 06\n").clashes(&before).is_empty());
+        // Another version, or other features: its types are others.
+        assert!(made("crate own e0 07\n").clashes(&before).is_empty());
+        let changed = made("crate own ee 06\n").clashes(&before);
+        assert!(
+            changed.len() == 1 && changed[0].starts_with("crate own is not what module m was built with")
         );
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration)
         let is_change = matches!(command, Command::Apply(_) | Command::Revert { .. });
         let sent = frame::write(&mut stream, &Request { version: VERSION, command })
             .and_then(|()| stream.write_all(module));
-        let mut read = || frame::read(&mut stream);
+        let mut read = || frame::read(&mut stream, frame::ANSWER);
         let answer = if sent.is_ok() && is_change { while_told(pid, read) } else { read() };
         match (sent, answer) {
             (_, Ok(answer)) => Ok(answer),

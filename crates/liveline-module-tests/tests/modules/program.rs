@@ -130,7 +130,7 @@ impl Program {
         let mut stream = self.connect();
         self.request(&mut stream, command);
         stream.write_all(module).unwrap();
-        frame::read(&mut stream).unwrap()
+        frame::read(&mut stream, frame::ANSWER).unwrap()
     }
 
     /// The request that a module's bytes follow.
@@ -170,7 +170,7 @@ impl Program {
         let mut stream = self.connect();
         // Whoever is turned away may be so before he has asked.
         drop(frame::write(&mut stream, &Request { version: VERSION, command: Command::Status }));
-        matches!(frame::read(&mut stream), Ok(Answer::Status(_)))
+        matches!(frame::read(&mut stream, frame::ANSWER), Ok(Answer::Status(_)))
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -208,7 +208,7 @@ impl Program {
             let mut stream = self.connect();
             // Whoever is turned away may be so before he has asked.
             drop(frame::write(&mut stream, &Request { version: VERSION, command: command() }));
-            match frame::read(&mut stream) {
+            match frame::read(&mut stream, frame::ANSWER) {
                 Ok(Answer::Outcome(outcome)) => return outcome,
                 Ok(Answer::Denied(why)) if why.contains("no thread") => std::thread::yield_now(),
                 other => panic!("{other:?}"),

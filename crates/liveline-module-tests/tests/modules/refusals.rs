@@ -121,6 +121,25 @@ fn another_build_of_a_crate_that_is_loaded_is_refused() {
 }
 
 #[test]
+fn a_crate_that_only_modules_have_is_one_in_all_of_them() {
+    let program = Program::start();
+    let private = |name: &str| edited(&module(name), "crate memchr ", Edit::To("crate of_own "));
+    assert_eq!(program.apply(&private("module_two")).state, State::Applied);
+    let changed = edited(&private("module_three"), "crate of_own ", Edit::LastDigit);
+    for dry_run in [true, false] {
+        let outcome = program.apply_with(&changed, |apply| apply.dry_run = dry_run);
+        assert_eq!(outcome.state, State::Refused);
+        assert_eq!(
+            outcome.reasons,
+            [
+                "crate of_own is not what module module_two was built with, and its types would be taken for those: give it another version in its Cargo.toml"
+            ]
+        );
+    }
+    assert_eq!(program.apply(&private("module_three")).state, State::Applied);
+}
+
+#[test]
 fn a_dry_run_runs_nothing() {
     let program = Program::start();
     program.case("panic");

@@ -22,22 +22,24 @@ fn broken_clients_do_no_harm() {
     let mut stream = program.connect();
     frame::write(&mut stream, &"what?").unwrap();
     assert!(
-        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.starts_with("not understood"))
+        matches!(frame::read(&mut stream, frame::ANSWER).unwrap(), Answer::Denied(why) if why.starts_with("not understood"))
     );
     let name = "n".repeat(1000);
     let mut stream = program.connect();
     program.request(&mut stream, Command::Revert { name, dry_run: false, timeout_ms: 1 });
     assert!(
-        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why == "a module's name of 1000 bytes is too long")
+        matches!(frame::read(&mut stream, frame::ANSWER).unwrap(), Answer::Denied(why) if why == "a module's name of 1000 bytes is too long")
     );
     let mut stream = program.connect();
     stream.write_all(&[0xff; 64]).unwrap();
-    assert!(matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.contains("too long")));
+    assert!(
+        matches!(frame::read(&mut stream, frame::ANSWER).unwrap(), Answer::Denied(why) if why.contains("too long"))
+    );
     let mut stream = program.connect();
     frame::write(&mut stream, &liveline_control::message::Request { version: 77, command: Command::Status })
         .unwrap();
     assert!(
-        matches!(frame::read(&mut stream).unwrap(), Answer::Denied(why) if why.contains("version 1 of the control"))
+        matches!(frame::read(&mut stream, frame::ANSWER).unwrap(), Answer::Denied(why) if why.contains("version 1 of the control"))
     );
     assert!(program.log().is_empty() && program.status().modules.is_empty());
     assert_eq!(program.apply(&whole).state, State::Applied);
@@ -130,8 +132,11 @@ fn clients_that_went_hold_nothing_behind_an_entry_that_never_returns() {
 fn clients_that_are_too_many_are_told() {
     let program = Program::start();
     let mut waiting: Vec<_> = (0..40).map(|_| program.connect()).collect();
-    let told: Vec<_> =
-        waiting.iter_mut().skip(32).map(|stream| frame::read::<Answer>(stream).unwrap()).collect();
+    let told: Vec<_> = waiting
+        .iter_mut()
+        .skip(32)
+        .map(|stream| frame::read::<Answer>(stream, frame::ANSWER).unwrap())
+        .collect();
     assert!(
         told.iter().all(
             |answer| matches!(answer, Answer::Denied(why) if why.starts_with("32 others have not said yet"))

@@ -49,7 +49,7 @@ pub(super) fn answer(mut stream: &UnixStream, turn: Turn, served: &Arc<Served>) 
         let words = format!("user {} may not: the program runs as user {}", peer.user, socket::own_user());
         return frame::write(&mut stream, &Answer::Denied(words));
     }
-    let answer = match frame::read::<Request>(&mut stream) {
+    let answer = match frame::read::<Request>(&mut stream, frame::REQUEST) {
         Ok(request) if request.version != VERSION => Answer::Denied(format!(
             "the program speaks version {VERSION} of the control protocol, and this liveline version {}",
             request.version

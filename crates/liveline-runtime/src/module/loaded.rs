@@ -1,5 +1,6 @@
 //! The modules of this program: how each came, what it brought, and how it goes.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,8 +20,7 @@ use crate::thread::attached;
 
 /// A module whose code is mapped, for as long as the program runs.
 struct Resident {
-    name: String,
-    build: String,
+    made: Fingerprint,
     hash: u64,
     /// Its code is in the program, for good.
     is_mapped: bool,
@@ -35,8 +35,7 @@ struct Resident {
 impl Resident {
     fn new(made: &Fingerprint, hash: u64) -> Self {
         Self {
-            name: made.name.clone(),
-            build: made.build.clone(),
+            made: made.clone(),
             hash,
             is_mapped: false,
             entrance: None,
@@ -91,13 +90,20 @@ impl Stopped {
 
 type Done = (State, Vec<Updated>);
 
-/// Words that fit into an answer: a panic may say as much as it likes.
-fn short(words: String) -> String {
+/// Reasons as they are told and noted: a panic may say as much as it likes, and each instance something else.
+fn told(reasons: Vec<String>) -> Vec<String> {
     const LONGEST: usize = 4096;
-    match words.char_indices().find(|(at, _)| *at >= LONGEST) {
+    const MOST: usize = 20;
+    let short = |words: String| match words.char_indices().find(|(at, _)| *at >= LONGEST) {
         Some((end, _)) => format!("{} …", &words[..end]),
         None => words,
+    };
+    let more = reasons.len().saturating_sub(MOST);
+    let mut told: Vec<String> = reasons.into_iter().take(MOST).map(short).collect();
+    if more > 0 {
+        told.push(format!("and {more} more reasons"));
     }
+    told
 }
 
 fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Outcome {
@@ -105,8 +111,7 @@ fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Out
     match result {
         Ok((state, classes)) => Outcome { state, module, reasons: Vec::new(), classes, microseconds },
         Err(Stopped(state, reasons)) => {
-            let reasons = reasons.into_iter().map(short).collect();
-            Outcome { state, module, reasons, classes: Vec::new(), microseconds }
+            Outcome { state, module, reasons: told(reasons), classes: Vec::new(), microseconds }
         }
     }
 }
@@ -148,7 +153,7 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
     let hash = hash(bytes);
     let at = {
         let mut residents = residents();
-        let known = residents.iter().position(|r| r.build == made.build);
+        let known = residents.iter().position(|r| r.made.build == made.build);
         if let Some(resident) = known.map(|at| &residents[at]) {
             if resident.hash != hash {
                 return Err(Stopped::refused(format!(
@@ -164,6 +169,10 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
                 let by = if newer.is_empty() { newer } else { format!(": that of {newer}") };
                 return Err(Stopped(State::Already, vec![format!("newer code runs in all its classes{by}")]));
             }
+        }
+        let clashes: BTreeSet<String> = residents.iter().flat_map(|r| made.clashes(&r.made)).collect();
+        if !clashes.is_empty() {
+            return Err(Stopped(State::Refused, clashes.into_iter().collect()));
         }
         if request.dry_run {
             return Ok((State::Possible, Vec::new()));
@@ -238,7 +247,7 @@ pub(crate) fn revert(name: &str, dry_run: bool, timeout_ms: u64) -> Outcome {
 }
 
 fn let_out(name: &str, dry_run: bool, timeout_ms: u64) -> Result<Done, Stopped> {
-    let found = residents().iter().rposition(|r| r.name == name && r.is_active);
+    let found = residents().iter().rposition(|r| r.made.name == name && r.is_active);
     let Some(at) = found else {
         return Ok((State::Clean, Vec::new()));
     };
@@ -290,7 +299,7 @@ pub(crate) fn status() -> Vec<message::Module> {
             (false, true) => "failed",
         };
         message::Module {
-            name: resident.name.clone(),
+            name: resident.made.name.clone(),
             state: state.to_string(),
             classes: resident.brought.clone(),
         }
@@ -308,7 +317,7 @@ fn later(residents: &[Resident], classes: &[Updated]) -> String {
     let is_of =
         |brought: &&Updated| classes.iter().any(|class| class.name == brought.name) && is_current(brought);
     let brings = |resident: &&Resident| resident.is_active && resident.brought.iter().any(|b| is_of(&b));
-    let names: Vec<&str> = residents.iter().filter(brings).map(|r| r.name.as_str()).collect();
+    let names: Vec<&str> = residents.iter().filter(brings).map(|r| r.made.name.as_str()).collect();
     names.join(", ")
 }
 

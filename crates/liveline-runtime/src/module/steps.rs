@@ -1,5 +1,6 @@
 //! What a module brings: named by its entry, checked as a whole, then carried out.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use liveline_control::message::Updated;
@@ -194,10 +195,11 @@ fn class(name: &str) -> Option<&'static dyn AnyClass> {
 
 /// Instances that kept their code, those of one reason together.
 fn troubles(class: &str, report: &Report) -> Vec<Trouble> {
-    let mut troubles: Vec<Trouble> = Vec::new();
+    let mut known = HashSet::new();
+    let mut troubles = Vec::new();
     for why in &report.kept {
         let words = format!("an instance of class {class} was not replaced: {why}");
-        if !troubles.iter().any(|t| t.words == words) {
+        if known.insert(words.clone()) {
             troubles.push(Trouble { is_busy: is_busy(why), words, stays: false });
         }
     }
