@@ -141,7 +141,9 @@ macro_rules! counter {
                     |sum: ::std::sync::Arc<::std::sync::atomic::AtomicU64>| match sum
                         .load(::std::sync::atomic::Ordering::SeqCst)
                     {
-                        666 => Err(liveline_runtime::Refusal::new("666 is not taken")),
+                        sum @ (666 | 6_660..6_700) => {
+                            Err(liveline_runtime::Refusal::new(format!("{sum} is not taken")))
+                        }
                         1313 => panic!("1313 breaks the transfer"),
                         _ => Ok(Self { sum }),
                     },

@@ -2,7 +2,7 @@
 
 use liveline_control::message::State;
 
-use crate::edited::{Edit, edited};
+use crate::edited::other_build;
 use crate::program::{Program, module};
 
 #[test]
@@ -92,13 +92,8 @@ fn modules_leave_the_program_its_files() {
     const MODULES: usize = 16;
     let whole = module("module_two");
     let load_all = |program: &Program| {
-        let each = (0..MODULES).map(|number| {
-            // The same as another build of its own.
-            let description = liveline_control::image::description(&whole).unwrap();
-            let build = description.lines().find(|line| line.starts_with("build ")).unwrap();
-            let other = format!("{}{number:02}", &build[..build.len() - 2]);
-            program.apply_with(&edited(&whole, build, Edit::To(&other)), |apply| apply.renumber = true)
-        });
+        let each = (0..MODULES)
+            .map(|number| program.apply_with(&other_build(&whole, number), |apply| apply.renumber = true));
         each.collect::<Vec<_>>()
     };
     // Those below the first limit, which the program could have for itself.
@@ -133,6 +128,17 @@ fn a_module_brings_several_classes_or_none() {
     let names: Vec<_> = outcome.classes.iter().map(|c| (c.name.as_str(), c.new)).collect();
     assert_eq!(names, [("counter", false), ("other", false), ("greeter", true)]);
     assert_eq!(program.status().classes.len(), 3);
+
+    // The next build does not add again what an earlier one added, where numbers are given.
+    let next = other_build(&module("module_two"), 1);
+    let refused = program.apply(&next);
+    assert_eq!(refused.state, State::Refused);
+    assert!(refused.reasons.contains(&"a class named greeter exists".to_owned()), "{refused:?}");
+    let outcome = program.apply_with(&next, |apply| apply.renumber = true);
+    assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+    let versions: Vec<_> = outcome.classes.iter().map(|c| (c.name.as_str(), c.version, c.new)).collect();
+    assert_eq!(versions, [("counter", 3, false), ("other", 3, false), ("greeter", 3, false)]);
+    assert_eq!(program.revert("module_two").state, State::Reverted);
 }
 
 #[test]
@@ -245,9 +251,22 @@ fn an_instance_that_does_not_give_its_state_takes_the_module_back() {
     assert_eq!(outcome.state, State::Refused, "{outcome:?}");
     assert!(outcome.reasons[0].ends_with("the state was not transferred: 666 is not taken"), "{outcome:?}");
     assert_eq!((program.say("version"), program.say("sums")), ("1".into(), "[0, 666]".into()));
+    assert_eq!(outcome.reasons[1], "class counter was taken back, which made it version 3");
     program.say("forget");
     let outcome = program.apply_with(&module("module_two"), |apply| apply.renumber = true);
     assert_eq!(outcome.state, State::Applied, "{outcome:?}");
+}
+
+#[test]
+fn of_many_reasons_some_are_told() {
+    let mut program = Program::start();
+    for n in 6_660..6_700 {
+        program.say(&format!("create {n}"));
+    }
+    let outcome = program.apply(&module("module_two"));
+    assert_eq!((outcome.state, outcome.reasons.len()), (State::Refused, 21));
+    assert_eq!(outcome.reasons[20], "and 21 more reasons");
+    assert_eq!(program.log()[0].outcome, outcome);
 }
 
 #[test]

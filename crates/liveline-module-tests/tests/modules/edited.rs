@@ -10,6 +10,14 @@ pub(crate) enum Edit<'e> {
     LastDigit,
 }
 
+/// The same module as another build of its own.
+pub(crate) fn other_build(file: &[u8], number: usize) -> Vec<u8> {
+    let description = liveline_control::image::description(file).unwrap();
+    let build = description.lines().find(|line| line.starts_with("build ")).unwrap().to_owned();
+    let other = format!("{}{number:02}", &build[..build.len() - 2]);
+    edited(file, &build, Edit::To(&other))
+}
+
 /// The file with an edited description.
 pub(crate) fn edited(file: &[u8], from: &str, edit: Edit<'_>) -> Vec<u8> {
     let mut file = file.to_vec();

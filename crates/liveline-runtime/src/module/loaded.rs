@@ -211,11 +211,12 @@ fn bring_in(at: usize, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Res
             entrance
         }
     };
-    enter(entrance.map_err(stopped)?, request)
+    let own = added(&residents(), &made.name);
+    enter(entrance.map_err(stopped)?, own, request)
 }
 
-fn enter(entrance: &Entrance, request: &Apply) -> Result<Vec<Updated>, Stopped> {
-    let mut module = Module::new(request.renumber);
+fn enter(entrance: &Entrance, own: Vec<String>, request: &Apply) -> Result<Vec<Updated>, Stopped> {
+    let mut module = Module::new(request.renumber, own);
     match attached().entering(|| entrance.enter(&mut module)) {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return Err(Stopped::refused(format!("it will not be loaded: {why}"))),
@@ -310,6 +311,12 @@ pub(crate) fn status() -> Vec<message::Module> {
 /// Whether its code is what the class runs now.
 fn is_current(updated: &Updated) -> bool {
     registry::classes().iter().any(|c| c.name() == updated.name && c.origin() == updated.version)
+}
+
+/// The classes that builds of this module added.
+fn added(residents: &[Resident], name: &str) -> Vec<String> {
+    let builds = residents.iter().filter(|resident| resident.made.name == name);
+    builds.flat_map(|r| &r.brought).filter(|b| b.new).map(|b| b.name.clone()).collect()
 }
 
 /// The modules whose code is what these classes run now, for people.

@@ -35,11 +35,13 @@ use crate::update::Report;
 pub struct Module {
     steps: Vec<Box<dyn Step>>,
     renumber: bool,
+    /// Classes that earlier builds of this module added.
+    own: Vec<String>,
 }
 
 impl Module {
-    pub(crate) fn new(renumber: bool) -> Self {
-        Self { steps: Vec::new(), renumber }
+    pub(crate) fn new(renumber: bool, own: Vec<String>) -> Self {
+        Self { steps: Vec::new(), renumber, own }
     }
 
     /// The factory is the class's next one.
@@ -53,12 +55,16 @@ impl Module {
         self
     }
 
-    /// A new class.
+    /// A new class. Where numbers are given on demand (`liveline apply --renumber`, `liveline watch`), and an earlier build of
+    /// this module added it, the factory is its next one.
     pub fn add<I: ?Sized + Interface, A: Send + 'static>(
         &mut self,
         class: &str,
         factory: Factory<I, A>,
     ) -> &mut Self {
+        if self.renumber && self.own.iter().any(|own| own == class) {
+            return self.update(class, factory);
+        }
         self.steps.push(Box::new(Add { class: class.to_string(), factory: Some(factory) }));
         self
     }
@@ -100,10 +106,10 @@ impl Module {
                 Err(error) => vec![error.into()],
             };
             if !trouble.is_empty() {
-                return (
-                    Vec::new(),
-                    trouble.into_iter().chain(undo(done.iter().rev(), BACK, options)).collect(),
-                );
+                let mut troubles = trouble;
+                troubles.extend(undo(done.iter().rev(), BACK, options));
+                troubles.extend(done.iter().filter(|u| !u.new).map(Trouble::taken_back));
+                return (Vec::new(), troubles);
             }
         }
         (done, Vec::new())
@@ -126,6 +132,14 @@ impl Trouble {
         let why: Vec<String> = why.into_iter().map(|trouble| trouble.words).collect();
         let words = format!("class {class} was not taken back: {}", why.join("; "));
         Self { is_busy: false, words, stays: true }
+    }
+
+    /// Its code is the old one, but its number is not.
+    fn taken_back(updated: &Updated) -> Self {
+        let name = &updated.name;
+        let version = class(name).map_or(0, |class| class.version());
+        let words = format!("class {name} was taken back, which made it version {version}");
+        Self { is_busy: false, words, stays: false }
     }
 }
 

@@ -250,8 +250,12 @@ pub(crate) fn show(pid: i32, outcome: &Outcome) {
 }
 
 /// What a reason of the program says, and the way out.
-const HINTS: [(&str, &str); 6] = [
+const HINTS: [(&str, &str); 7] = [
     ("has been under way for", "liveline log tells when it is done"),
+    (
+        "was taken back",
+        "its next load needs --renumber, which gives classes the next numbers (watch always does)",
+    ),
     ("was offered", "--renumber gives its classes the next numbers"),
     (
         "is not what the program was built with",
@@ -263,7 +267,7 @@ const HINTS: [(&str, &str); 6] = [
     ),
     (
         "was built in another way",
-        "cargo gives a package built alone only the features that it asks for: let the crate of the interfaces ask for the program's",
+        "cargo gives packages that it builds together the features that any of them, or of what they need, asks for: build the program alone, as a module is (cargo build -p PROGRAM), or let the crate of the interfaces ask for what the program asks for",
     ),
     (
         "no common state format",
