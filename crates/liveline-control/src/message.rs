@@ -98,6 +98,10 @@ pub struct Outcome {
     pub reasons: Vec<String>,
     /// What became of the classes.
     pub classes: Vec<Updated>,
+    /// Crates of the module that the program has from an earlier one, with other contents under one name: built under
+    /// another, they would fit.
+    #[serde(default)]
+    pub clashes: Vec<String>,
     /// How long it took.
     pub microseconds: u64,
 }

@@ -1,10 +1,9 @@
 //! `#[class]`: an `impl` of an interface as a version of a class.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
-use syn::{Error, Ident, ImplItem, ItemImpl, LitInt, Result, Token, parenthesized, parse2};
+use syn::{Error, Ident, ImplItem, ItemImpl, LitInt, Member, Result, Token, parenthesized, parse2};
 
 use crate::asynchronous;
 
@@ -17,7 +16,7 @@ struct Arguments {
 
 /// Where an object's state is.
 enum State {
-    Fields { fields: Vec<Ident>, rest: bool },
+    Fields { fields: Vec<Member>, rest: bool },
     None,
     Transfer,
 }
@@ -75,7 +74,7 @@ impl State {
                 rest = true;
                 break;
             }
-            fields.push(inner.parse::<Ident>()?);
+            fields.push(inner.parse::<Member>()?);
             if !inner.is_empty() {
                 inner.parse::<Token![,]>()?;
             }
@@ -93,14 +92,18 @@ impl State {
     fn formats(&self) -> TokenStream {
         match self {
             Self::Fields { fields, rest } => {
-                let name = fields.iter().map(Ident::to_string).collect::<Vec<_>>().join(", ");
-                let fields: Punctuated<_, Token![,]> = fields.iter().collect();
+                let word = |field: &Member| match field {
+                    Member::Named(name) => name.to_string(),
+                    Member::Unnamed(place) => place.index.to_string(),
+                };
+                let name = fields.iter().map(word).collect::<Vec<_>>().join(", ");
+                let values: Vec<Ident> = (0..fields.len()).map(|n| format_ident!("field_{n}")).collect();
                 let clones = fields.iter().map(|f| quote!(::core::clone::Clone::clone(&old.#f)));
                 let rest = rest.then(|| quote!(, ..::core::default::Default::default()));
                 quote! {
                     formats
                         .give(#name, |old: &Self| (#(#clones,)*))
-                        .take(#name, |(#fields,)| Self { #fields #rest });
+                        .take(#name, |(#(#values,)*)| Self { #(#fields: #values),* #rest });
                 }
             }
             Self::None => quote! {

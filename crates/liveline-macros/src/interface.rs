@@ -16,12 +16,16 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     check(&item)?;
     item.supertraits.push(parse_quote!(::liveline_runtime::Concrete));
 
-    let mut written = Vec::new();
+    let (mut written, mut methods) = (Vec::new(), Vec::new());
     let mut forwards = Vec::new();
     let mut guards = Vec::new();
     for method in &mut item.items {
         let TraitItem::Fn(method) = method else { unreachable!("checked") };
-        written.push(asynchronous::written(&method.sig));
+        let conditions: Vec<Attribute> =
+            method.attrs.iter().filter(|a| a.path().is_ident("cfg")).cloned().collect();
+        let words = asynchronous::written(&method.sig);
+        methods.push(quote!(#(#conditions)* #words));
+        written.push(words);
         let answer = asynchronous::answer(&method.sig);
         let is_async = asynchronous::desugar(&mut method.sig);
         if let (true, Some(default)) = (is_async, &mut method.default) {
@@ -45,15 +49,17 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
         #[automatically_derived]
         impl ::liveline_runtime::Interface for dyn #name {
             const NAME: &'static str = #text;
-            const METHODS: &'static [&'static str] = &[#(#written),*];
+            const METHODS: &'static [&'static str] = &[#(#methods),*];
         }
 
         #[automatically_derived]
+        #[allow(deprecated)]
         impl #name for ::liveline_runtime::ObjectRef<dyn #name> {
             #(#forwards)*
         }
 
         #[automatically_derived]
+        #[allow(deprecated)]
         impl<Guarded: #name> #name for ::liveline_runtime::Guarded<Guarded> {
             #(#guards)*
         }

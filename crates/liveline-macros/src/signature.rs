@@ -21,6 +21,12 @@ pub(crate) fn check(signature: &Signature) -> Result<()> {
     let receiver = receiver(signature)?;
     for input in signature.inputs.iter().skip(1) {
         let FnArg::Typed(argument) = input else { continue };
+        if let Some(condition) = argument.attrs.iter().find(|a| a.path().is_ident("cfg")) {
+            return Err(Error::new_spanned(
+                condition,
+                "an argument of a method of an interface has no `#[cfg]`: write the method twice, each with its own",
+            ));
+        }
         if let Type::ImplTrait(implied) = &*argument.ty {
             return Err(Error::new_spanned(
                 implied,

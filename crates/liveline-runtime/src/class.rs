@@ -171,7 +171,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     pub fn revert_with(&self, options: Options) -> Result<Report, ClassError> {
         let mut line = self.line()?;
         let works = line.before.last().ok_or(ClassError::NothingToRevert)?;
-        let works = works.numbered(line.current.version.number + 1);
+        let works = works.numbered(line.next_number()?);
         let (old, report) = self.replace_all(&mut line, works, options)?;
         line.before.pop();
         line.left = Some(old);
@@ -182,7 +182,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
     pub(crate) fn redo_with(&self, options: Options) -> Result<Report, ClassError> {
         let mut line = self.line()?;
         let works = line.left.as_ref().ok_or(ClassError::NothingToRevert)?;
-        let works = works.numbered(line.current.version.number + 1);
+        let works = works.numbered(line.next_number()?);
         let (old, report) = self.replace_all(&mut line, works, options)?;
         line.updated(old);
         Ok(report)
@@ -241,7 +241,7 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
 
     fn next(&self, line: &Line<A>, factory: Factory<I, A>) -> Result<Works<A>, ClassError> {
         let (running, offered) = (line.current.version.number, factory.version());
-        if running.checked_add(1) != Some(offered) {
+        if line.next_number() != Ok(offered) {
             return Err(ClassError::Version { running, offered });
         }
         Ok(factory.works(offered))
@@ -285,6 +285,12 @@ impl<I: ?Sized + Interface, A: Send + 'static> Class<I, A> {
 }
 
 impl<A> Line<A> {
+    /// The number of the next version.
+    fn next_number(&self) -> Result<u32, ClassError> {
+        let running = self.current.version.number;
+        running.checked_add(1).ok_or(ClassError::Version { running, offered: running })
+    }
+
     /// There is one more to go back to.
     fn updated(&mut self, old: Works<A>) {
         self.before.push(old);

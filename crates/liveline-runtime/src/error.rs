@@ -39,10 +39,10 @@ pub enum SwapError {
     FromInside,
     /// The old version gives no format that the new one takes.
     NoCommonFormat {
-        /// What the old version gives, preferred first.
-        gives: Vec<&'static str>,
-        /// What the new version takes, preferred first.
-        takes: Vec<&'static str>,
+        /// What the old version gives, preferred first; with its type where the new one takes another of that name.
+        gives: Vec<String>,
+        /// What the new version takes, preferred first; with its type where the old one gives another of that name.
+        takes: Vec<String>,
     },
     /// The old version did not give its state, or the new one did not take it.
     Refused(Refusal),
@@ -151,6 +151,6 @@ impl Error for ClassError {
 const ENTERING: &str =
     "the entry of a module changes nothing itself: it names what is to change, by `update` and `add`";
 
-fn list(names: &[&str]) -> String {
+fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_string() } else { names.join(", ") }
 }

@@ -36,7 +36,7 @@ impl Patience {
     pub(crate) fn hold(self, record: &'static Record, entry: EntryRef) -> Result<Held, SwapError> {
         let mut attempt = 1;
         loop {
-            match Held::hold(record, entry, Some(Instant::now() + self.bound)) {
+            match Held::hold(record, entry, Instant::now().checked_add(self.bound)) {
                 Err(SwapError::Busy { .. } | SwapError::Contended) if attempt < self.attempts => {
                     std::thread::sleep(self.bound);
                     attempt += 1;

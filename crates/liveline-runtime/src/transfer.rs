@@ -118,7 +118,10 @@ impl<T: 'static> Formats<T> {
 pub(crate) struct Format(usize);
 
 /// Every format that any version named, by number. Two types of one name are two formats.
-pub(crate) type Known = Mutex<Vec<(&'static str, TypeId)>>;
+pub(crate) type Known = Mutex<Vec<Named>>;
+
+/// A format's name, and its type, for people too.
+pub(crate) type Named = (&'static str, TypeId, &'static str);
 
 #[cfg(not(loom))]
 fn known() -> &'static Known {
@@ -134,8 +137,8 @@ fn known() -> &'static Known {
 impl Format {
     fn of<P: 'static>(name: &'static str) -> Self {
         let mut known = known().lock().unwrap_or_else(PoisonError::into_inner);
-        let format = (name, TypeId::of::<P>());
-        let number = known.iter().position(|k| *k == format).unwrap_or_else(|| {
+        let format = (name, TypeId::of::<P>(), std::any::type_name::<P>());
+        let number = known.iter().position(|k| (k.0, k.1) == (format.0, format.1)).unwrap_or_else(|| {
             known.push(format);
             known.len() - 1
         });
@@ -143,7 +146,11 @@ impl Format {
     }
 
     fn name(self) -> &'static str {
-        known().lock().unwrap_or_else(PoisonError::into_inner)[self.0].0
+        self.named().0
+    }
+
+    fn named(self) -> Named {
+        known().lock().unwrap_or_else(PoisonError::into_inner)[self.0]
     }
 }
 
@@ -172,15 +179,21 @@ impl Offer {
         self.bits.get(format.0 / 64).is_some_and(|word| word >> (format.0 % 64) & 1 == 1)
     }
 
-    fn names(&self) -> Vec<&'static str> {
-        self.order.iter().map(|f| f.name()).collect()
+    /// The names of its formats; with their types where another has one of that name.
+    fn names(&self, other: &Self) -> Vec<String> {
+        let tell = |format: &Format| {
+            let (name, _, of) = format.named();
+            let is_shared = other.order.iter().any(|other| other.name() == name);
+            if is_shared { format!("{name}: {of}") } else { name.to_owned() }
+        };
+        self.order.iter().map(tell).collect()
     }
 
     /// The best common format: of those the old version gives, the one that the new version likes best.
     pub(crate) fn best(&self, takes: &Self) -> Result<Format, SwapError> {
         let common = self.bits.iter().zip(&takes.bits).any(|(gives, takes)| gives & takes != 0);
         let best = common.then(|| takes.order.iter().copied().find(|f| self.has(*f))).flatten();
-        best.ok_or_else(|| SwapError::NoCommonFormat { gives: self.names(), takes: takes.names() })
+        best.ok_or_else(|| SwapError::NoCommonFormat { gives: self.names(takes), takes: takes.names(self) })
     }
 }
 
@@ -257,7 +270,10 @@ mod tests {
     fn no_common_format_is_told_with_both_sides() {
         let (old, new) = (formats(&["a"], &[]), formats(&[], &["b", "c"]));
         let error = old.given().best(&new.taken()).unwrap_err();
-        assert_eq!(error, SwapError::NoCommonFormat { gives: vec!["a"], takes: vec!["b", "c"] });
+        assert_eq!(
+            error,
+            SwapError::NoCommonFormat { gives: vec!["a".into()], takes: vec!["b".into(), "c".into()] }
+        );
         assert!(error.to_string().ends_with("gives a, the new one takes b, c"), "{error}");
     }
 
@@ -265,7 +281,11 @@ mod tests {
     fn one_name_with_two_types_is_two_formats() {
         let mut other = Formats::<u8>::new();
         other.take("a", |state: String| state.len() as u8);
-        assert!(formats(&["a"], &[]).given().best(&other.taken()).is_err());
+        let error = formats(&["a"], &[]).given().best(&other.taken()).unwrap_err();
+        assert!(
+            error.to_string().ends_with("gives a: u8, the new one takes a: alloc::string::String"),
+            "{error}"
+        );
     }
 
     #[test]

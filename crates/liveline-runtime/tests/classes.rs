@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use liveline_runtime::{
-    Class, ClassError, Factory, Formats, ObjectRef, Options, Patience, Refusal, SwapError, Transfer, class,
-    classes, interface,
+    Class, ClassError, Factory, Formats, Interface, ObjectRef, Options, Patience, Refusal, SwapError,
+    Transfer, class, classes, interface,
 };
 
 #[interface]
@@ -287,6 +287,71 @@ fn what_a_factory_captured_may_panic_in_its_drop() {
     class.revert().unwrap();
     class.update(three().numbered(4)).unwrap();
     versions(&[cell], 3);
+}
+
+/// What an interface may have besides.
+#[interface]
+trait Odd {
+    fn pair(&self) -> (u64, u64);
+
+    #[deprecated = "ask for the pair"]
+    fn first(&self) -> u64;
+
+    #[cfg(windows)]
+    fn absent(&self);
+
+    #[cfg(not(windows))]
+    fn second(&self) -> u64;
+}
+
+macro_rules! odd {
+    ($name:ident, $version:literal) => {
+        #[derive(Default)]
+        struct $name(u64, bool, u64);
+
+        #[class(version = $version, state(2, 0, ..))]
+        impl Odd for $name {
+            fn pair(&self) -> (u64, u64) {
+                (self.0, self.2)
+            }
+
+            fn first(&self) -> u64 {
+                self.0
+            }
+
+            fn second(&self) -> u64 {
+                self.2 + u64::from(self.1)
+            }
+        }
+    };
+}
+
+odd!(OddOne, 1);
+odd!(OddTwo, 2);
+
+#[test]
+fn fields_without_names_and_methods_with_conditions() {
+    let object: ObjectRef<dyn Odd> = ObjectRef::new(OddOne(1, true, 2));
+    assert_eq!((object.pair(), object.second()), ((1, 2), 3));
+    #[expect(deprecated)]
+    let first = object.first();
+    assert_eq!(first, 1);
+    ObjectRef::swap::<OddTwo>(&object).unwrap();
+    assert_eq!((object.pair(), object.second()), ((1, 2), 2));
+    let methods = <dyn Odd as Interface>::METHODS;
+    assert_eq!(methods.len(), 3);
+    assert!(methods[2].starts_with("fn second"), "{methods:?}");
+}
+
+#[test]
+fn the_longest_patience_and_the_largest_number() {
+    let class = Class::new("cell.last", one().numbered(u32::MAX - 1)).unwrap();
+    let cell = class.create(100);
+    let options = Options::with_patience(Patience { bound: Duration::MAX, attempts: 1 });
+    class.update_with(two().numbered(u32::MAX), options).unwrap();
+    let last = ClassError::Version { running: u32::MAX, offered: u32::MAX };
+    assert_eq!(class.revert().unwrap_err(), last);
+    versions(&[cell], 2);
 }
 
 #[test]

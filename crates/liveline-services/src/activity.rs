@@ -144,7 +144,7 @@ impl<T> Activity<T> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state();
         let checked = check(&state)?;
-        let mut state = self.passivate(state, nodes, Instant::now() + bound)?;
+        let mut state = self.passivate(state, nodes, bound)?;
         let made = make(&mut state, checked);
         state.set_passive(nodes, false);
         drop(state);
@@ -157,13 +157,14 @@ impl<T> Activity<T> {
         &'s self,
         mut state: MutexGuard<'s, State<T>>,
         nodes: &BTreeSet<Id>,
-        deadline: Instant,
+        bound: Duration,
     ) -> Result<MutexGuard<'s, State<T>>, Active> {
+        let begun = Instant::now();
         state.set_passive(nodes, true);
         loop {
             let mut touched = nodes.iter().filter_map(|id| state.nodes.get(id));
             let Some(busy) = touched.find(|node| node.transactions > 0) else { return Ok(state) };
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = bound.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let active = Active::Busy { node: busy.name.clone(), transactions: busy.transactions };
                 state.set_passive(nodes, false);

@@ -136,10 +136,10 @@ impl<I: ?Sized + Interface> Service<I> {
 
     /// Waits until all sessions older than the newest version have ended; false if the time is over.
     pub fn wait_drained(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         let mut releases = lock(&self.core.releases);
         while releases.len() > 1 {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = limit.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return false;
             }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cargo_metadata::{CrateType, Message, Metadata, MetadataCommand, Package, PackageId, TargetKind};
 
@@ -26,6 +26,10 @@ pub struct Project {
     products: PathBuf,
     /// What the user says to cargo.
     words: Vec<OsString>,
+    /// The packages that it is made of and that lie here, by the names of their crates.
+    locals: BTreeMap<String, String>,
+    /// Of those, the ones that are told apart from earlier builds, and by which number.
+    apart: BTreeMap<String, u32>,
 }
 
 /// A module that was built.
@@ -67,7 +71,27 @@ impl Project {
             workspace: metadata.workspace_root.join(MANIFEST).into(),
             products: metadata.target_directory.clone().into(),
             words: words.to_vec(),
+            locals: local(&metadata, &own.id).into_iter().filter_map(library).collect(),
+            apart: BTreeMap::new(),
         })
+    }
+
+    /// From here on these crates are built under other names than any build before, as far as they lie here; whether any
+    /// does. Two builds of one crate in a program would have types of one name.
+    pub fn tell_apart(&mut self, crates: &[String]) -> bool {
+        let number = now().as_secs().try_into().unwrap_or(u32::MAX);
+        let packages: Vec<String> = crates.iter().filter_map(|name| self.locals.get(name).cloned()).collect();
+        let are_any = !packages.is_empty();
+        for package in packages {
+            let last = self.apart.entry(package).or_default();
+            *last = number.max(last.saturating_add(1));
+        }
+        are_any
+    }
+
+    /// What was told apart before its manifests changed still is.
+    pub fn follows(&mut self, before: Self) {
+        self.apart = before.apart;
     }
 
     /// Its name.
@@ -99,7 +123,7 @@ impl Project {
     /// # Errors
     /// It does not build, or is no shared library.
     pub fn build(&self) -> Result<Built, WatchError> {
-        let number = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        let number = now().as_micros();
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args([
             "rustc",
@@ -116,6 +140,13 @@ impl Project {
             profile(&self.words),
             self.package
         ));
+        // Cargo's names for a build come of its profile too, in which this number means next to nothing.
+        for (package, number) in &self.apart {
+            let profile = profile(&self.words);
+            command
+                .arg("--config")
+                .arg(format!("profile.{profile}.package.{package}.codegen-units={number}"));
+        }
         command.args(&self.words);
         // What comes behind the user's own `--` is rustc's, and so is ours.
         if !self.words.iter().any(|word| word == "--") {
@@ -180,8 +211,27 @@ fn is_library(kind: &TargetKind) -> bool {
     )
 }
 
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The names of a package's library, as a crate, and of the package.
+fn library(package: &Package) -> Option<(String, String)> {
+    let library = package.targets.iter().find(|target| target.kind.iter().any(is_library))?;
+    Some((library.name.replace('-', "_"), package.name.to_string()))
+}
+
 /// The folders of a package and of those it needs, as far as they are no registry's.
 fn folders(metadata: &Metadata, own: &PackageId) -> Vec<PathBuf> {
+    let manifests = local(metadata, own).into_iter().map(|package| &package.manifest_path);
+    let mut out: Vec<PathBuf> = manifests.filter_map(|path| path.parent()).map(PathBuf::from).collect();
+    out.sort();
+    out
+}
+
+/// A package and those it needs, as far as they are no registry's.
+fn local<'m>(metadata: &'m Metadata, own: &'m PackageId) -> Vec<&'m Package> {
     let packages: BTreeMap<&PackageId, &Package> =
         metadata.packages.iter().map(|one| (&one.id, one)).collect();
     let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
@@ -189,11 +239,9 @@ fn folders(metadata: &Metadata, own: &PackageId) -> Vec<PathBuf> {
         nodes.map(|node| (&node.id, &node.dependencies)).collect();
     let (mut seen, mut open, mut out) = (BTreeSet::from([own]), vec![own], Vec::new());
     while let Some(id) = open.pop() {
-        let local = packages.get(id).filter(|package| package.source.is_none());
-        out.extend(local.and_then(|package| package.manifest_path.parent()).map(PathBuf::from));
+        out.extend(packages.get(id).filter(|package| package.source.is_none()));
         open.extend(needs.get(id).into_iter().copied().flatten().filter(|next| seen.insert(next)));
     }
-    out.sort();
     out
 }
 

@@ -15,18 +15,35 @@ use crate::failure::{Code, Failure};
 
 /// Where a process's socket lies; none if it has none.
 pub(crate) fn find(pid: i32) -> Option<PathBuf> {
-    let own = format!("/proc/{pid}");
-    let user = fs::metadata(&own).ok()?.uid();
-    let lists = [format!("{own}/net/unix"), "/proc/net/unix".to_owned()];
-    let list = lists.iter().find_map(|path| fs::read(path).ok())?;
-    let found = place::listed(&String::from_utf8_lossy(&list), pid.unsigned_abs());
+    let user = user_of(&format!("/proc/{pid}"))?;
     // Anyone can give a socket such a name; what cannot be looked at is the answer's to tell.
-    found.into_iter().find(|path| fs::metadata(path).map_or(true, |socket| socket.uid() == user))
+    listed(pid).into_iter().find(|path| fs::metadata(path).map_or(true, |socket| socket.uid() == user))
+}
+
+/// The sockets that have the name of a process's.
+fn listed(pid: i32) -> Vec<PathBuf> {
+    let lists = [format!("/proc/{pid}/net/unix"), "/proc/net/unix".to_owned()];
+    let list = lists.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
+    place::listed(&String::from_utf8_lossy(&list), pid.unsigned_abs())
+}
+
+fn user_of(path: &str) -> Option<u32> {
+    fs::metadata(path).ok().map(|meta| meta.uid())
+}
+
+/// Whether the process is stopped, by SIGSTOP say: proc_pid_stat(5).
+fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 /// Asks a program, and waits so long for its answer.
 pub(crate) fn ask(pid: i32, command: Command, module: &[u8], patience: Duration) -> Result<Answer, Failure> {
     let path = find(pid).ok_or_else(|| absent(pid))?;
+    if is_stopped(pid) {
+        return Err(Failure::new(Code::Refused, format!("process {pid} is stopped, and answers nothing"))
+            .hint(format!("kill -CONT {pid} lets it go on")));
+    }
     let talk = || -> io::Result<Answer> {
         let mut stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(patience))?;
@@ -56,8 +73,9 @@ fn while_told<T>(pid: i32, work: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             if waits.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+                let why = if is_stopped(pid) { ", since it is stopped" } else { "" };
                 eprintln!(
-                    "process {pid}: not done yet; what it was sent it goes on with, even if this is stopped"
+                    "process {pid}: not done yet{why}; what it was sent it goes on with, even if this is stopped"
                 );
             }
         });
@@ -69,15 +87,22 @@ fn while_told<T>(pid: i32, work: impl FnOnce() -> T) -> T {
 
 /// Whether we are the process's own user, or root.
 pub(crate) fn may_ask(pid: i32) -> bool {
-    let user = |path: &str| fs::metadata(path).ok().map(|meta| meta.uid());
-    let own = user("/proc/self");
-    own == Some(0) || own == user(&format!("/proc/{pid}"))
+    let own = user_of("/proc/self");
+    own == Some(0) || own == user_of(&format!("/proc/{pid}"))
 }
 
 /// The process has no control socket.
 pub(crate) fn absent(pid: i32) -> Failure {
     if !Path::new(&format!("/proc/{pid}")).exists() {
         return Failure::failed(format!("there is no process {pid}"));
+    }
+    let other = listed(pid).into_iter().find_map(|path| {
+        let owner = fs::metadata(&path).ok()?.uid();
+        Some(format!("the control socket {} is of user {owner}", path.display()))
+    });
+    if let (Some(words), Some(user)) = (other, user_of(&format!("/proc/{pid}"))) {
+        return Failure::new(Code::Refused, format!("process {pid} runs as user {user}, and {words}"))
+            .hint("a program that changes its user calls liveline_runtime::serve!() after that");
     }
     Failure::new(Code::Refused, format!("process {pid} has no control socket"))
         .hint("modules are for programs that call liveline_runtime::serve!()")

@@ -14,9 +14,16 @@ use crate::failure::Failure;
 /// Said where `--exe` finds no process.
 pub(crate) const NOBODY: &str = "nothing to do: no process that you may look at runs it or has it mapped";
 
-/// Prints a line, with symbols as the source has them; a reader that has gone away is no error of ours.
+/// Prints a line, or several, with symbols as the source has them; a reader that has gone away is no error of ours.
 pub(crate) fn line(text: &str) {
-    out(format!("{}\n", demangle::text(text)).as_bytes());
+    // What programs and files say may be made for the terminal.
+    let text = text.replace(|c: char| c.is_control() && c != '\n', "?");
+    out(format!("{}\n", demangle::text(&text)).as_bytes());
+}
+
+/// A name on one line, whatever is in it.
+pub(crate) fn one_line(name: &str) -> String {
+    name.replace(char::is_control, "?")
 }
 
 /// The first error of standard output.

@@ -181,6 +181,7 @@ impl Change {
             module,
             reasons: vec![why],
             classes: Vec::new(),
+            clashes: Vec::new(),
             microseconds: since.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
         };
         note(now(), &outcome);

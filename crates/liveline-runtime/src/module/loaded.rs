@@ -1,6 +1,6 @@
 //! The modules of this program: how each came, what it brought, and how it goes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -109,9 +109,12 @@ fn told(reasons: Vec<String>) -> Vec<String> {
 fn outcome(module: String, begun: Instant, result: Result<Done, Stopped>) -> Outcome {
     let microseconds = begun.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
     match result {
-        Ok((state, classes)) => Outcome { state, module, reasons: Vec::new(), classes, microseconds },
+        Ok((state, classes)) => {
+            Outcome { state, module, reasons: Vec::new(), classes, clashes: Vec::new(), microseconds }
+        }
         Err(Stopped(state, reasons)) => {
-            Outcome { state, module, reasons: told(reasons), classes: Vec::new(), microseconds }
+            let reasons = told(reasons);
+            Outcome { state, module, reasons, classes: Vec::new(), clashes: Vec::new(), microseconds }
         }
     }
 }
@@ -141,15 +144,35 @@ pub(crate) fn apply(
             return outcome(made.name, begun, Err(Stopped::refused(why)));
         }
     };
-    let result = let_in(program, &made, request, bytes);
+    let misfits = program.misfits(&made);
+    if !misfits.is_empty() {
+        return outcome(made.name, begun, Err(Stopped(State::Refused, misfits)));
+    }
+    let (clashes, reasons) = clashes(&made);
+    if !clashes.is_empty() {
+        let refused = outcome(made.name, begun, Err(Stopped(State::Refused, reasons)));
+        return Outcome { clashes, ..refused };
+    }
+    let result = let_in(&made, request, bytes);
     outcome(made.name, begun, result)
 }
 
-fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Done, Stopped> {
-    let misfits = program.misfits(made);
-    if !misfits.is_empty() {
-        return Err(Stopped(State::Refused, misfits));
+/// What does not fit beside the modules that came before, and in words.
+fn clashes(made: &Fingerprint) -> (Vec<String>, Vec<String>) {
+    let residents = residents();
+    let mut found = BTreeMap::new();
+    for resident in residents.iter() {
+        found.extend(made.clashes(&resident.made).map(|name| (name, &resident.made.name)));
     }
+    let words = |(name, before): (&&str, &&String)| {
+        format!(
+            "crate {name} is not what module {before} was built with, and its types would be taken for those: give it another version in its Cargo.toml"
+        )
+    };
+    (found.keys().map(ToString::to_string).collect(), found.iter().map(words).collect())
+}
+
+fn let_in(made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Done, Stopped> {
     let hash = hash(bytes);
     let at = {
         let mut residents = residents();
@@ -169,10 +192,6 @@ fn let_in(program: &Fingerprint, made: &Fingerprint, request: &Apply, bytes: &[u
                 let by = if newer.is_empty() { newer } else { format!(": that of {newer}") };
                 return Err(Stopped(State::Already, vec![format!("newer code runs in all its classes{by}")]));
             }
-        }
-        let clashes: BTreeSet<String> = residents.iter().flat_map(|r| made.clashes(&r.made)).collect();
-        if !clashes.is_empty() {
-            return Err(Stopped(State::Refused, clashes.into_iter().collect()));
         }
         if request.dry_run {
             return Ok((State::Possible, Vec::new()));

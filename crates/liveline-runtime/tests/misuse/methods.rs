@@ -26,6 +26,11 @@ trait Implied {
 }
 
 #[interface]
+trait Conditional {
+    fn show(&self, #[cfg(unix)] what: u32);
+}
+
+#[interface]
 trait Dangerous {
     unsafe fn poke(&self);
 }

@@ -89,6 +89,11 @@ pub(crate) fn load(pid: i32, bytes: &[u8], how: How) -> std::result::Result<Outc
     let How { dry_run, renumber, timeout } = how;
     let apply = Apply { size: bytes.len() as u64, dry_run, renumber, timeout_ms: milliseconds(timeout) };
     let mut outcome = change(pid, Command::Apply(apply), bytes, timeout)?;
+    if outcome.state == State::Possible {
+        outcome
+            .reasons
+            .push("which classes it brings, and which versions, its entry says when it is loaded".to_owned());
+    }
     if outcome.state == State::Refused {
         // The program knows that a crate differs; how, stands in the files.
         let program = std::fs::read(format!("/proc/{pid}/exe")).unwrap_or_default();
@@ -198,6 +203,7 @@ pub(crate) fn failed(failure: &Failure) -> Outcome {
         module: String::new(),
         reasons: vec![failure.to_string()],
         classes: Vec::new(),
+        clashes: Vec::new(),
         microseconds: 0,
     }
 }
@@ -292,7 +298,7 @@ fn words(outcome: &Outcome) -> String {
 }
 
 fn class_words(class: &Updated) -> String {
-    let name = &class.name;
+    let name = print::one_line(&class.name);
     if class.new {
         format!("class {name}: new")
     } else {
@@ -307,8 +313,11 @@ pub(crate) fn show_status(status: &Status) {
     for alike in status.modules.chunk_by(|one, other| (&one.name, &one.state) == (&other.name, &other.state))
     {
         let module = &alike[alike.len() - 1];
-        let classes: Vec<String> =
-            module.classes.iter().map(|class| format!("{} {}", class.name, class.version)).collect();
+        let classes: Vec<String> = module
+            .classes
+            .iter()
+            .map(|class| format!("{} {}", print::one_line(&class.name), class.version))
+            .collect();
         let classes = if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) };
         let builds = if alike.len() > 1 { format!(", {} builds", alike.len()) } else { String::new() };
         print::line(&format!("  module {}: {}{builds}{classes}", module.name, module.state));
@@ -318,7 +327,7 @@ pub(crate) fn show_status(status: &Status) {
     }
     let mut table = print::table(&["    class", "interface", "version", "instances"]);
     for class in &status.classes {
-        let name = format!("    {}", class.name);
+        let name = format!("    {}", print::one_line(&class.name));
         table.add_row([
             name,
             class.interface.clone(),

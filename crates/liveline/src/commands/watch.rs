@@ -13,6 +13,9 @@ use crate::commands::module::{self, How};
 use crate::failure::{Code, Failure, Result};
 use crate::{control, print, select};
 
+/// How often a module is built for one change: again where crates of it are to be told apart from those of earlier builds.
+const ATTEMPTS: usize = 3;
+
 /// How often it is asked whether the programs still run.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result {
     }
     let (mut change, mut module) = (None, None);
     loop {
-        let code = round(args, &project, &seen, change.as_ref(), &mut module)?;
+        let code = round(args, &mut project, &seen, change.as_ref(), &mut module)?;
         if args.once {
             return Ok(code);
         }
@@ -64,6 +67,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result {
                 if !args.json && before.folders() != project.folders() {
                     say_folders(&project);
                 }
+                project.follows(before);
             }
         }
         // The next look finds who came; who has ended gets nothing.
@@ -131,7 +135,7 @@ fn processes(outcomes: &[(i32, Outcome)]) -> Vec<Value> {
 /// Builds the module, loads it, and says what came of it. Keeps what was built.
 fn round(
     args: &WatchArgs,
-    project: &Project,
+    project: &mut Project,
     pids: &[i32],
     change: Option<&Change>,
     kept: &mut Option<Vec<u8>>,
@@ -141,27 +145,38 @@ fn round(
         print::line(&format!("{}  {} saved", clock(), names(project, &change.files)));
     }
     let saved = change.map_or(began, |change| change.saved);
-    let (is_under_way, made) = match project.build() {
-        Ok(built) => (change.is_some(), module_of(&built.module)),
-        Err(error) => (change.is_some() || matches!(error, WatchError::Build { .. }), Err(explain(error))),
-    };
-    let bytes = match made {
-        Ok(bytes) => bytes,
-        // The programs go on with what they have, and so do we: the next save may mend it.
-        Err(failure) if is_under_way && !args.once => {
-            if args.json {
-                let why = failure.to_string();
-                line_of_json(&json!({ "state": "not_built", "files": files(change), "why": why }))?;
-            } else {
-                print::line(&format!("{}  {failure}; the programs go on with what they have", clock()));
+    let mut attempts = 0;
+    let (build, loading, outcomes) = loop {
+        let (is_under_way, made) = match project.build() {
+            Ok(built) => (change.is_some(), module_of(&built.module)),
+            Err(error) => {
+                (change.is_some() || matches!(error, WatchError::Build { .. }), Err(explain(error)))
             }
-            return Ok(Code::Failed);
+        };
+        let bytes = match made {
+            Ok(bytes) => bytes,
+            // The programs go on with what they have, and so do we: the next save may mend it.
+            Err(failure) if is_under_way && !args.once => {
+                not_built(args, change, &failure)?;
+                return Ok(Code::Failed);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let (build, loading) = (began.elapsed(), Instant::now());
+        let outcomes = load(args, pids, kept.insert(bytes));
+        let clashes: Vec<String> = outcomes.iter().flat_map(|(_, outcome)| outcome.clashes.clone()).collect();
+        attempts += 1;
+        if clashes.is_empty() || attempts == ATTEMPTS || !project.tell_apart(&clashes) {
+            break (build, loading, outcomes);
         }
-        Err(failure) => return Err(failure),
+        if !args.json {
+            let names = liveline_diff::list_in_brief(clashes, 3);
+            print::line(&format!(
+                "{}  {names} changed since it was loaded: built again, under another name",
+                clock()
+            ));
+        }
     };
-    let build = began.elapsed();
-    let loading = Instant::now();
-    let outcomes = load(args, pids, kept.insert(bytes));
     let (load, whole) = (loading.elapsed(), saved.elapsed());
     let states: Vec<State> = outcomes.iter().map(|(_, outcome)| outcome.state).collect();
     if args.json {
@@ -189,6 +204,19 @@ fn round(
         }
     }
     Ok(module::code(&states))
+}
+
+fn not_built(
+    args: &WatchArgs,
+    change: Option<&Change>,
+    failure: &Failure,
+) -> std::result::Result<(), Failure> {
+    if args.json {
+        let why = failure.to_string();
+        return line_of_json(&json!({ "state": "not_built", "files": files(change), "why": why }));
+    }
+    print::line(&format!("{}  {failure}; the programs go on with what they have", clock()));
+    Ok(())
 }
 
 /// The bytes of a module that was built.

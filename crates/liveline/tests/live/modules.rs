@@ -84,6 +84,7 @@ fn from_the_command_line() -> Outcome {
 
     let dry = shop.liveline(&["apply", module, "--pid", &pid, "--dry-run"])?.expect(exit::DONE)?;
     dry.says("policy could be done")?;
+    dry.says("its entry says when it is loaded")?;
     server.expect("sell", "2 sold, 1", "after a dry run")?;
     let log = shop.liveline(&["log", "--pid", &pid])?.expect(exit::DONE)?;
     log.says("0 entries")?;
@@ -147,6 +148,10 @@ fn from_the_command_line() -> Outcome {
     other.says("liveline_runtime::serve!()")?;
     let two = shop.liveline(&["apply", module, "--renumber", "--pid", &own, &pid])?.expect(exit::REFUSED)?;
     two.says(&format!("{pid} (server): policy is in already"))?;
+    shop.project.shell(&format!("kill -STOP {pid}"))?;
+    let stopped = shop.liveline(&["apply", module, "--pid", &pid])?;
+    shop.project.shell(&format!("kill -CONT {pid}"))?;
+    stopped.expect(exit::REFUSED)?.says(&format!("process {pid} is stopped, and answers nothing"))?;
     let nobody = shop.liveline(&["apply", module, "--pid", "999999999", "--json"])?.expect(exit::FAILED)?;
     nobody.says("there is no process 999999999")?;
     nobody.json()?;
@@ -177,7 +182,17 @@ fn who_may_not() -> Outcome {
     other()?.says("user 65534 may not: the program runs as user 0")?;
     server.expect("sell", "1 sold, 1", "after both refusals")?;
     shop.liveline(&["apply", text(&module), "--pid", &pid])?.expect(exit::DONE)?;
-    server.expect("sell", "2 sold, 3", "with the module of the program's own user")
+    server.expect("sell", "2 sold, 3", "with the module of the program's own user")?;
+    // As after a program changed its user, to which its socket does not belong.
+    shop.project.shell(&format!("chown 65534 {}", text(&socket)))?;
+    let changed = shop.liveline(&["revert", "policy", "--pid", &pid])?.expect(exit::NOTHING)?;
+    changed.says("nothing to do")?;
+    let changed = shop.liveline(&["apply", text(&module), "--pid", &pid])?.expect(exit::REFUSED)?;
+    changed.says(&format!(
+        "process {pid} runs as user 0, and the control socket {} is of user 65534",
+        text(&socket)
+    ))?;
+    server.check_alive()
 }
 
 /// Whenever it is killed, the program has the old code or the new, and the next one is answered.
