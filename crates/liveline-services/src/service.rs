@@ -85,7 +85,8 @@ impl<I: ?Sized + Interface> Service<I> {
     }
 
     /// Has `drained` called with the number of each old version when its last session has ended, by the thread that
-    /// ends it, or that updates a service without sessions. The version's object is gone by then.
+    /// ends it, or that updates a service without sessions. The version's object is gone by then, unless
+    /// somebody kept a clone of its reference.
     pub fn on_drained(&self, drained: impl Fn(u32) + Send + Sync + 'static) {
         *lock(&self.core.drained) = Some(Arc::new(drained));
     }
