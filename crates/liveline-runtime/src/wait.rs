@@ -265,10 +265,13 @@ mod tests {
     }
 
     fn object() -> EntryRef {
+        // As a leak checker finds it.
+        static OBJECT: OnceLock<EntryRef> = OnceLock::new();
         let domain: &'static Domain = Box::leak(Box::new(Domain::new()));
         let code = std::sync::Arc::new(Typed::<Thing>::new());
         let version = Version { id: 1, number: 1, code };
-        Pool::leak(domain, 1).adopt(target_of(Thing), &version, domain.generation())
+        let adopt = || Pool::leak(domain, 1).adopt(target_of(Thing), &version, domain.generation());
+        *OBJECT.get_or_init(adopt)
     }
 
     /// Sleepers that are woken and never come, more than are woken at first, are in front of all others.
