@@ -140,7 +140,8 @@ impl Project {
             profile(&self.words),
             self.package
         ));
-        // Cargo's names for a build come of its profile too, in which this number means next to nothing.
+        // Cargo's names for a build come of its profile too, and all else in it would change more: so many units a crate of
+        // usual size does not have, so it is compiled module by module.
         for (package, number) in &self.apart {
             let profile = profile(&self.words);
             command

@@ -106,10 +106,11 @@ impl Module {
                 Err(error) => vec![error.into()],
             };
             if !trouble.is_empty() {
-                let mut troubles = trouble;
-                troubles.extend(undo(done.iter().rev(), BACK, options));
-                troubles.extend(done.iter().filter(|u| !u.new).map(Trouble::taken_back));
-                return (Vec::new(), troubles);
+                let back = |updated: &Updated| {
+                    not_undone(updated, BACK, options).unwrap_or_else(|| Trouble::taken_back(updated))
+                };
+                let old = done.iter().rev().filter(|updated| !updated.new);
+                return (Vec::new(), trouble.into_iter().chain(old.map(back)).collect());
             }
         }
         (done, Vec::new())
@@ -164,14 +165,13 @@ type Turn = fn(&'static dyn AnyClass, Options) -> Result<Report, ClassError>;
 const BACK: Turn = |class, options| class.revert_with(options);
 const FORTH: Turn = |class, options| class.redo_with(options);
 
-/// Undoes what did not succeed as a whole; tells what could not be undone.
-fn undo<'u>(done: impl Iterator<Item = &'u Updated>, turn: Turn, options: Options) -> Vec<Trouble> {
-    let undone = |updated: &Updated| match turned(updated, turn, options) {
+/// Undoes what did not succeed as a whole; tells why where it could not be.
+fn not_undone(updated: &Updated, turn: Turn, options: Options) -> Option<Trouble> {
+    match turned(updated, turn, options) {
         Ok(troubles) if troubles.is_empty() => None,
         Ok(troubles) => Some(Trouble::stays(&updated.name, troubles)),
         Err(trouble) => Some(Trouble::stays(&updated.name, vec![trouble])),
-    };
-    done.filter(|u| !u.new).filter_map(undone).collect()
+    }
 }
 
 /// Gives classes the code from before, all or none; they get new numbers either way.
@@ -191,7 +191,8 @@ pub(crate) fn retire(brought: &[Updated], options: Options) -> Vec<Trouble> {
         }
     }
     if !troubles.is_empty() {
-        troubles.extend(undo(back.into_iter().rev(), FORTH, options));
+        let forth = back.into_iter().rev().filter_map(|updated| not_undone(updated, FORTH, options));
+        troubles.extend(forth);
     }
     troubles
 }
