@@ -16,9 +16,12 @@ pub(crate) const NOBODY: &str = "nothing to do: no process that you may look at 
 
 /// Prints a line, or several, with symbols as the source has them; a reader that has gone away is no error of ours.
 pub(crate) fn line(text: &str) {
-    // What programs and files say may be made for the terminal.
-    let text = text.replace(|c: char| c.is_control() && c != '\n', "?");
-    out(format!("{}\n", demangle::text(&text)).as_bytes());
+    out(format!("{}\n", demangle::text(&plain(text))).as_bytes());
+}
+
+/// The text without what commands the terminal: programs and files may say anything.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "?")
 }
 
 /// A name on one line, whatever is in it.
@@ -92,4 +95,15 @@ pub(crate) fn microseconds(value: f64) -> String {
 /// A count with its noun.
 pub(crate) fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_printed_commands_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\r\nc"), "a?[2Jb?\nc");
+        assert_eq!(one_line("a\nb\u{1b}"), "a?b?");
+    }
 }
