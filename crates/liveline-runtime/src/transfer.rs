@@ -179,12 +179,15 @@ impl Offer {
         self.bits.get(format.0 / 64).is_some_and(|word| word >> (format.0 % 64) & 1 == 1)
     }
 
-    /// The names of its formats; with their types where another has one of that name.
+    /// The names of its formats; with their types where the other has another of that name.
     fn names(&self, other: &Self) -> Vec<String> {
         let tell = |format: &Format| {
             let (name, _, of) = format.named();
-            let is_shared = other.order.iter().any(|other| other.name() == name);
-            if is_shared { format!("{name}: {of}") } else { name.to_owned() }
+            match other.order.iter().map(|other| other.named()).find(|other| other.0 == name) {
+                Some(twin) if twin.2 == of => format!("{name}: {of} (of a build of its own)"),
+                Some(_) => format!("{name}: {of}"),
+                None => name.to_owned(),
+            }
         };
         self.order.iter().map(tell).collect()
     }

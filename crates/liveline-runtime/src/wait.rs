@@ -116,6 +116,7 @@ fn usher(entry: EntryRef) {
     loop {
         std::thread::sleep(pause);
         let now = came();
+        // Once they come again, more at once would only disturb their order.
         count = if now == before { count * 2 } else { 1 };
         if wake_next(entry, count) < count {
             return;
@@ -290,6 +291,9 @@ mod tests {
         let others = sleepers(2 * MANY, |entry| {
             wait(entry, SEEN, Until::Opened);
         });
+        while entry.pool().domain.slept.load(Relaxed) < 2 * MANY {
+            thread::yield_now();
+        }
         open(entry, stamp, Waking::InTurn);
         for thread in starving.into_iter().chain(others) {
             thread.join().unwrap();

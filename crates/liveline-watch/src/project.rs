@@ -146,7 +146,9 @@ impl Project {
             let profile = profile(&self.words);
             command
                 .arg("--config")
-                .arg(format!("profile.{profile}.package.{package}.codegen-units={number}"));
+                .arg(format!("profile.{profile}.package.{package}.codegen-units={number}"))
+                .arg("--config")
+                .arg(format!("profile.{profile}.package.{package}.incremental=false"));
         }
         command.args(&self.words);
         // What comes behind the user's own `--` is rustc's, and so is ours.

@@ -30,6 +30,8 @@ struct Resident {
     /// It comes or goes.
     is_changing: bool,
     brought: Vec<Updated>,
+    /// The classes that it ever added: brought again, they are no more new.
+    added: Vec<String>,
 }
 
 impl Resident {
@@ -42,6 +44,7 @@ impl Resident {
             is_active: false,
             is_changing: false,
             brought: Vec::new(),
+            added: Vec::new(),
         }
     }
 }
@@ -93,7 +96,7 @@ type Done = (State, Vec<Updated>);
 /// Reasons as they are told and noted: a panic may say as much as it likes, and each instance something else.
 fn told(reasons: Vec<String>) -> Vec<String> {
     const LONGEST: usize = 4096;
-    const MOST: usize = 20;
+    const MOST: usize = 100;
     let short = |words: String| match words.char_indices().find(|(at, _)| *at >= LONGEST) {
         Some((end, _)) => format!("{} …", &words[..end]),
         None => words,
@@ -211,6 +214,7 @@ fn let_in(made: &Fingerprint, request: &Apply, bytes: &[u8]) -> Result<Done, Sto
         return entered.map(|brought| (State::Applied, brought));
     }
     let brought = entered?;
+    residents[at].added.extend(brought.iter().filter(|b| b.new).map(|b| b.name.clone()));
     residents[at].brought.clone_from(&brought);
     residents[at].is_active = true;
     Ok((State::Applied, brought))
@@ -335,7 +339,7 @@ fn is_current(updated: &Updated) -> bool {
 /// The classes that builds of this module added.
 fn added(residents: &[Resident], name: &str) -> Vec<String> {
     let builds = residents.iter().filter(|resident| resident.made.name == name);
-    builds.flat_map(|r| &r.brought).filter(|b| b.new).map(|b| b.name.clone()).collect()
+    builds.flat_map(|r| r.added.clone()).collect()
 }
 
 /// The modules whose code is what these classes run now, for people.

@@ -1,6 +1,6 @@
 //! What a module brings: named by its entry, checked as a whole, then carried out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 
 use liveline_control::message::Updated;
@@ -208,15 +208,20 @@ fn class(name: &str) -> Option<&'static dyn AnyClass> {
     crate::registry::classes().into_iter().find(|c| c.name() == name)
 }
 
-/// Instances that kept their code, those of one reason together.
+/// Instances that kept their code, those of one reason together; of many reasons some.
 fn troubles(class: &str, report: &Report) -> Vec<Trouble> {
-    let mut known = HashSet::new();
+    const MOST: usize = 10;
+    let mut reasons: HashMap<String, bool> = HashMap::new();
     let mut troubles = Vec::new();
     for why in &report.kept {
         let words = format!("an instance of class {class} was not replaced: {why}");
-        if known.insert(words.clone()) {
+        if reasons.insert(words.clone(), is_busy(why)).is_none() && reasons.len() <= MOST {
             troubles.push(Trouble { is_busy: is_busy(why), words, stays: false });
         }
+    }
+    if reasons.len() > MOST {
+        let words = format!("and others of class {class}, for {} more reasons", reasons.len() - MOST);
+        troubles.push(Trouble { is_busy: reasons.values().any(|busy| *busy), words, stays: false });
     }
     troubles
 }

@@ -1,5 +1,6 @@
 //! `watch`: a module in running programs follows its sources.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -145,8 +146,8 @@ fn round(
         print::line(&format!("{}  {} saved", clock(), names(project, &change.files)));
     }
     let saved = change.map_or(began, |change| change.saved);
-    let mut attempts = 0;
-    let (build, loading, outcomes) = loop {
+    let (mut attempts, mut open, mut outcomes) = (0, pids.to_vec(), Vec::new());
+    let (build, loading) = loop {
         let (is_under_way, made) = match project.build() {
             Ok(built) => (change.is_some(), module_of(&built.module)),
             Err(error) => {
@@ -157,18 +158,25 @@ fn round(
             Ok(bytes) => bytes,
             // The programs go on with what they have, and so do we: the next save may mend it.
             Err(failure) if is_under_way && !args.once => {
-                not_built(args, change, &failure)?;
+                not_built(args, change, &outcomes, &failure)?;
                 return Ok(Code::Failed);
             }
             Err(failure) => return Err(failure),
         };
         let (build, loading) = (began.elapsed(), Instant::now());
-        let outcomes = load(args, pids, kept.insert(bytes));
-        let clashes: Vec<String> = outcomes.iter().flat_map(|(_, outcome)| outcome.clashes.clone()).collect();
+        let tried = load(args, &open, kept.insert(bytes));
+        let clashes: BTreeSet<String> =
+            tried.iter().flat_map(|(_, outcome)| outcome.clashes.clone()).collect();
+        let clashes = Vec::from_iter(clashes);
         attempts += 1;
         if clashes.is_empty() || attempts == ATTEMPTS || !project.tell_apart(&clashes) {
-            break (build, loading, outcomes);
+            outcomes.extend(tried);
+            break (build, loading);
         }
+        let (again, done): (Vec<_>, Vec<_>) =
+            tried.into_iter().partition(|(_, outcome)| !outcome.clashes.is_empty());
+        open = again.into_iter().map(|(pid, _)| pid).collect();
+        outcomes.extend(done);
         if !args.json {
             let names = liveline_diff::list_in_brief(clashes, 3);
             print::line(&format!(
@@ -209,12 +217,20 @@ fn round(
 fn not_built(
     args: &WatchArgs,
     change: Option<&Change>,
+    outcomes: &[(i32, Outcome)],
     failure: &Failure,
 ) -> std::result::Result<(), Failure> {
     if args.json {
         let why = failure.to_string();
-        return line_of_json(&json!({ "state": "not_built", "files": files(change), "why": why }));
+        return line_of_json(&json!({
+            "state": "not_built",
+            "files": files(change),
+            "why": why,
+            "processes": processes(outcomes),
+        }));
     }
+    // Those for which it was built before, under another name.
+    outcomes.iter().for_each(|(pid, outcome)| module::show(*pid, outcome));
     print::line(&format!("{}  {failure}; the programs go on with what they have", clock()));
     Ok(())
 }
