@@ -22,6 +22,7 @@ use crate::shared::shared;
 use crate::thread::{attached, current, domain};
 use crate::update::{Pace, Report, Update};
 use crate::version::Version;
+use crate::wait;
 
 /// A class: it makes objects with the interface `I` from arguments `A`, keeps track of them, and replaces them all
 /// when it is updated.
@@ -358,7 +359,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How many instance lists a class has: one for each CPU.
 pub(crate) fn shards() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(64)
+    wait::processors().min(64)
 }
 
 /// A number that no version of this program has yet.

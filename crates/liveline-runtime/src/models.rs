@@ -144,6 +144,13 @@ fn ask(record: &'static Record, entry: EntryRef) -> u32 {
     version
 }
 
+fn two_callers(world: &World, entry: EntryRef) -> [thread::JoinHandle<u32>; 2] {
+    [0, 1].map(|n| {
+        let record = world.record(n);
+        thread::spawn(move || ask(record, entry))
+    })
+}
+
 fn says(_inside: &Inside, entry: EntryRef) -> u32 {
     // SAFETY: we are inside; loom reports it if that does not keep the object in place.
     unsafe { &*entry.target().pointer::<dyn Says>() }.version()
@@ -247,12 +254,7 @@ fn a_swap_past_its_bound_is_taken_back_and_all_callers_go_on() {
     model(3, || {
         let world = World::new();
         let entry = world.object();
-        let callers: Vec<_> = (0..2)
-            .map(|n| {
-                let record = world.record(n);
-                thread::spawn(move || ask(record, entry))
-            })
-            .collect();
+        let callers = two_callers(&world, entry);
         // The bound is over before it begins: whoever is inside has the swap taken back.
         let result = swap(world.record(9), entry, Some(Instant::now()));
         let expected = if result.is_ok() { 2 } else { 1 };
@@ -269,12 +271,7 @@ fn each_who_slept_wakes_the_next_though_the_entry_is_held_again() {
     model(2, || {
         let world = World::new();
         let entry = world.object();
-        let callers: Vec<_> = (0..2)
-            .map(|n| {
-                let record = world.record(n);
-                thread::spawn(move || ask(record, entry))
-            })
-            .collect();
+        let callers = two_callers(&world, entry);
         for _ in 0..2 {
             swap(world.record(9), entry, None).unwrap();
         }

@@ -129,8 +129,9 @@ fn usher(entry: EntryRef) {
 #[cfg(any(loom, miri))]
 fn usher(_: EntryRef) {}
 
+/// How many processors there are. To ask the system takes as long as a swap.
 #[cfg(not(loom))]
-fn processors() -> usize {
+pub(crate) fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -15,9 +15,9 @@ use crate::failure::{Code, Failure};
 
 /// Where a process's socket lies; none if it has none.
 pub(crate) fn find(pid: i32) -> Option<PathBuf> {
-    let user = user_of(&format!("/proc/{pid}"))?;
+    let user = user_of(format!("/proc/{pid}"))?;
     // Anyone can give a socket such a name; what cannot be looked at is the answer's to tell.
-    listed(pid).into_iter().find(|path| fs::metadata(path).map_or(true, |socket| socket.uid() == user))
+    listed(pid).into_iter().find(|path| user_of(path).is_none_or(|owner| owner == user))
 }
 
 /// The sockets that have the name of a process's.
@@ -27,7 +27,7 @@ fn listed(pid: i32) -> Vec<PathBuf> {
     place::listed(&String::from_utf8_lossy(&list), pid.unsigned_abs())
 }
 
-fn user_of(path: &str) -> Option<u32> {
+fn user_of(path: impl AsRef<Path>) -> Option<u32> {
     fs::metadata(path).ok().map(|meta| meta.uid())
 }
 
@@ -88,7 +88,7 @@ fn while_told<T>(pid: i32, work: impl FnOnce() -> T) -> T {
 /// Whether we are the process's own user, or root.
 pub(crate) fn may_ask(pid: i32) -> bool {
     let own = user_of("/proc/self");
-    own == Some(0) || own == user_of(&format!("/proc/{pid}"))
+    own == Some(0) || own == user_of(format!("/proc/{pid}"))
 }
 
 /// The process has no control socket.
@@ -97,10 +97,10 @@ pub(crate) fn absent(pid: i32) -> Failure {
         return Failure::failed(format!("there is no process {pid}"));
     }
     let other = listed(pid).into_iter().find_map(|path| {
-        let owner = fs::metadata(&path).ok()?.uid();
+        let owner = user_of(&path)?;
         Some(format!("the control socket {} is of user {owner}", path.display()))
     });
-    if let (Some(words), Some(user)) = (other, user_of(&format!("/proc/{pid}"))) {
+    if let (Some(words), Some(user)) = (other, user_of(format!("/proc/{pid}"))) {
         return Failure::new(Code::Refused, format!("process {pid} runs as user {user}, and {words}"))
             .hint("a program that changes its user calls liveline_runtime::serve!() after that");
     }
