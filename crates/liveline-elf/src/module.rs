@@ -271,16 +271,16 @@ impl Module {
             match segment.p_type(LE) {
                 elf::PT_LOAD => {
                     let flags = segment.p_flags(LE);
-                    let sane = address.checked_add(size).is_some_and(|end| end <= 1 << 47)
-                        && file_size <= size
-                        && segment.p_offset(LE).checked_add(file_size).is_some();
+                    let end = address.checked_add(size).filter(|end| *end <= 1 << 47);
+                    let end = end.ok_or(ModuleError::Segment(index))?;
+                    let in_file = file_size <= size && segment.p_offset(LE).checked_add(file_size).is_some();
                     let overlaps = self.loads.iter().any(|load| {
                         size != 0
                             && load.size != 0
                             && address < load.address + load.size
-                            && load.address < address + size
+                            && load.address < end
                     });
-                    if !sane || overlaps {
+                    if !in_file || overlaps {
                         return Err(ModuleError::Segment(index));
                     }
                     self.loads.push(Load {
@@ -531,5 +531,27 @@ mod tests {
         for length in (0..data.len()).step_by(101) {
             let _ = Module::parse(&data[..length]);
         }
+    }
+
+    /// Where and how large a segment is, of each program header, with values at which sums wrap around.
+    #[test]
+    fn segments_of_any_place_and_size_are_errors_or_partial() {
+        let good = std::fs::read("/bin/true").expect("a program");
+        let extremes = [0, 16, 1 << 47, i64::MAX as u64, u64::MAX - 4095, u64::MAX];
+        let count = usize::from(good[56]);
+        assert!(count > 4, "program headers begin behind the header of the file");
+        let mut refused = 0;
+        for header in (0..count).map(|index| 64 + 56 * index) {
+            for (address, size) in extremes.iter().flat_map(|a| extremes.map(|s| (*a, s))) {
+                let mut data = good.clone();
+                data[header + 16..header + 24].copy_from_slice(&address.to_le_bytes());
+                data[header + 40..header + 48].copy_from_slice(&size.to_le_bytes());
+                match Module::parse(&data) {
+                    Ok(module) => drop((module.span(), module.text_hash(&data), module.functions())),
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(refused >= 4 * 25, "{refused}");
     }
 }
