@@ -25,7 +25,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             method.attrs.iter().filter(|a| a.path().is_ident("cfg")).cloned().collect();
         let words = asynchronous::written(&method.sig);
         methods.push(quote!(#(#conditions)* #words));
-        written.push(words);
+        written.push((conditions, format!("method {words}\n")));
         let answer = asynchronous::answer(&method.sig);
         let is_async = asynchronous::desugar(&mut method.sig);
         if let (true, Some(default)) = (is_async, &mut method.default) {
@@ -37,8 +37,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
     let name = &item.ident;
     let text = name.to_string();
-    let described =
-        section::text(&format_ident!("INTERFACE"), ".liveline.interfaces", &describe(&text, &written));
+    // As it can be read in the files of programs and modules, to tell how two of one name differ.
+    let own = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
+    written.insert(0, (Vec::new(), format!("interface {own} {text}\n")));
+    let described = section::lines(&format_ident!("INTERFACE"), ".liveline.interfaces", &written);
     Ok(quote! {
         #item
 
@@ -64,13 +66,6 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
             #(#guards)*
         }
     })
-}
-
-/// The interface as it can be read in the files of programs and modules, to tell how two of one name differ.
-fn describe(name: &str, methods: &[String]) -> String {
-    let own = std::env::var("CARGO_CRATE_NAME").unwrap_or_default();
-    let methods: String = methods.iter().map(|method| format!("method {method}\n")).collect();
-    format!("interface {own} {name}\n{methods}")
 }
 
 fn check(item: &ItemTrait) -> Result<()> {

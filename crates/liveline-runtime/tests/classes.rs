@@ -289,6 +289,19 @@ fn what_a_factory_captured_may_panic_in_its_drop() {
     versions(&[cell], 3);
 }
 
+/// What a file says of its interfaces leaves out what was not compiled.
+#[test]
+#[cfg_attr(miri, ignore = "Miri's program has no file")]
+fn a_file_tells_the_methods_that_it_was_compiled_with() {
+    let file = std::fs::read("/proc/self/exe").unwrap();
+    let has = |method: &str| {
+        let line = format!("method fn {method}(");
+        file.windows(line.len()).any(|bytes| bytes == line.as_bytes())
+    };
+    assert!(has("pair") && has("second"));
+    assert!(!has("absent"));
+}
+
 /// What an interface may have besides.
 #[interface]
 trait Odd {
