@@ -36,7 +36,8 @@ impl Program<'_> {
         }
         let fixed = self.module.kind == ModuleKind::Fixed;
         let symbols = self.module.sections.iter().find(|section| section.name == ".dynsym");
-        let symbols = symbols.map_or(0..0, |section| section.address..section.address + section.size);
+        let symbols =
+            symbols.map_or(0..0, |section| section.address..section.address.saturating_add(section.size));
         for load in &self.module.loads {
             let Some(bytes) = self.bytes(load.address, load.file_size) else { continue };
             for (at, word) in bytes.windows(8).enumerate() {

@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
 /// A link, as an offset in `.debug_info`.
 fn link(value: AttributeValue<Slice>, base: usize) -> Result<u32, TypesError> {
     let offset = match value {
-        AttributeValue::UnitRef(offset) => base + offset.0,
+        AttributeValue::UnitRef(offset) => base.checked_add(offset.0).ok_or(TypesError::TooLarge)?,
         AttributeValue::DebugInfoRef(offset) => offset.0,
         AttributeValue::DebugTypesRef(_) => return Err(TypesError::TypeUnits),
         _ => return Ok(NONE),
@@ -271,5 +271,20 @@ fn number(value: AttributeValue<Slice>) -> Option<i128> {
             Some(i128::from_le_bytes(bytes))
         }
         other => other.udata_value().map(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gimli::UnitOffset;
+
+    use super::*;
+
+    #[test]
+    fn a_link_beyond_all_offsets_is_an_error() {
+        let wild = |base| link(AttributeValue::UnitRef(UnitOffset(usize::MAX)), base);
+        assert!(matches!(wild(16), Err(TypesError::TooLarge)));
+        assert!(matches!(wild(0), Err(TypesError::TooLarge)));
+        assert_eq!(link(AttributeValue::UnitRef(UnitOffset(8)), 16).expect("a link"), 24);
     }
 }
