@@ -14,8 +14,9 @@ use crate::target::{ALL, Target, make};
 
 /// How long one input may keep a processor busy.
 pub const DEADLINE: Duration = Duration::from_secs(2);
-/// How long one input may take where it does not keep a processor busy.
-const STUCK: Duration = Duration::from_secs(60);
+/// How long one input may take where it does not keep a processor busy: it waits for ever. A starved machine gave a
+/// worker no processor for over 60 s.
+const STUCK: Duration = Duration::from_secs(300);
 /// Runs of one target in a row.
 const BLOCK: u64 = 64;
 /// How often the watchdog looks.
@@ -239,8 +240,8 @@ fn watch(shared: &Shared, start: Instant) -> Option<Failure> {
             return failed(run, format!("asks for more than {} MiB", allocation::LIMIT >> 20));
         }
         for (worker, seen) in shared.workers.iter().zip(&mut seen) {
-            if let Some(run) = overdue(worker, seen) {
-                return failed(run, format!("takes more than {} s", DEADLINE.as_secs()));
+            if let Some((run, what)) = overdue(worker, seen) {
+                return failed(run, what);
             }
         }
         if shared.workers.iter().all(|worker| worker.finished.load(Ordering::Acquire)) {
@@ -273,18 +274,23 @@ fn refused(shared: &Shared) -> Option<u64> {
     }
 }
 
-/// The worker's run, if it has taken too long. Other programs may keep a worker waiting: what counts is the time
-/// a processor gave to it.
-fn overdue(worker: &Worker, seen: &mut Option<Seen>) -> Option<u64> {
+/// The worker's run, if it has taken too long, and in what way. Other programs may keep a worker waiting: what counts
+/// is the time a processor gave to it.
+fn overdue(worker: &Worker, seen: &mut Option<Seen>) -> Option<(u64, String)> {
     let run = worker.current.load(Ordering::Acquire);
     let Some(before) = seen.as_ref().filter(|seen| seen.run == run && run != 0) else {
         *seen = Some(Seen { run, at: Instant::now(), busy: busy(worker) });
         return None;
     };
     let elapsed = before.at.elapsed();
-    let hangs =
-        elapsed > STUCK || (elapsed > DEADLINE && busy(worker).saturating_sub(before.busy) > DEADLINE);
-    hangs.then(|| run - 1)
+    let what = if elapsed > STUCK {
+        format!("waits, for more than {} s", STUCK.as_secs())
+    } else if elapsed > DEADLINE && busy(worker).saturating_sub(before.busy) > DEADLINE {
+        format!("keeps a processor busy for more than {} s", DEADLINE.as_secs())
+    } else {
+        return None;
+    };
+    Some((run - 1, what))
 }
 
 /// Time the worker's thread has had a processor (`/proc/PID/task/TID/schedstat`, first field).
@@ -293,4 +299,34 @@ fn busy(worker: &Worker) -> Duration {
     let text = fs::read_to_string(path).unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_gets_no_processor_is_waited_for() {
+        let folder = Path::new("/dev/shm").join(format!("liveline-overdue-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let worker = Worker { proc: Mutex::new(folder.clone()), ..Worker::default() };
+        let had = |time: Duration| {
+            fs::write(folder.join("schedstat"), format!("{} 0 0\n", time.as_nanos())).expect("a file");
+        };
+        let mut seen = None;
+        worker.current.store(8, Ordering::Release);
+        had(Duration::from_secs(50));
+        assert_eq!(overdue(&worker, &mut seen), None);
+        let mut after = |seconds| {
+            seen.as_mut().expect("seen").at = Instant::now() - Duration::from_secs(seconds);
+            overdue(&worker, &mut seen)
+        };
+        assert_eq!(after(100), None);
+        had(Duration::from_secs(53));
+        assert_eq!(after(1), None);
+        assert_eq!(after(4), Some((7, "keeps a processor busy for more than 2 s".to_owned())));
+        had(Duration::from_secs(50));
+        assert_eq!(after(301), Some((7, "waits, for more than 300 s".to_owned())));
+        fs::remove_dir_all(&folder).expect("the folder");
+    }
 }
