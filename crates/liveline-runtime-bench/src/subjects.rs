@@ -51,9 +51,13 @@ impl Work for NestedBox {
 /// One way to reach an object that may be replaced.
 pub(crate) trait Subject: Sync {
     fn name(&self) -> &'static str;
-    /// Calls it so often, and says what came of it.
-    fn calls(&self, times: u64) -> u64;
+    /// Calls it so often, and says what came of it. Each of the [`COPIES`] is the same loop elsewhere in memory: where
+    /// the linker puts a loop makes a call up to half a nanosecond dearer, and another link puts it elsewhere.
+    fn calls(&self, copy: usize, times: u64) -> u64;
 }
+
+/// Copies of each loop.
+pub(crate) const COPIES: usize = 8;
 
 macro_rules! subject {
     ($type:ident, $name:literal, $inner:ty, |$this:ident, $n:ident| $call:expr) => {
@@ -64,15 +68,29 @@ macro_rules! subject {
                 $name
             }
 
-            #[inline(never)]
-            fn calls(&self, times: u64) -> u64 {
-                let mut sum = 0u64;
-                for $n in 0..times {
-                    // Hidden from the compiler, so that it cannot call directly.
-                    let $this = std::hint::black_box(&self.0);
-                    sum = sum.wrapping_add($call);
+            fn calls(&self, copy: usize, times: u64) -> u64 {
+                /// The number tells the copies apart: the compiler would make one of them.
+                #[inline(never)]
+                fn copy_of<const COPY: u64>(object: &$inner, times: u64) -> u64 {
+                    let mut sum = std::hint::black_box(COPY);
+                    for $n in 0..times {
+                        // Hidden from the compiler, so that it cannot call directly.
+                        let $this = std::hint::black_box(object);
+                        sum = sum.wrapping_add($call);
+                    }
+                    std::hint::black_box(sum)
                 }
-                std::hint::black_box(sum)
+                let copies: [fn(&$inner, u64) -> u64; COPIES] = [
+                    copy_of::<0>,
+                    copy_of::<1>,
+                    copy_of::<2>,
+                    copy_of::<3>,
+                    copy_of::<4>,
+                    copy_of::<5>,
+                    copy_of::<6>,
+                    copy_of::<7>,
+                ];
+                copies[copy](&self.0, times)
             }
         }
     };

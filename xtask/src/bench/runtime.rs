@@ -53,8 +53,9 @@ pub(crate) fn run(words: Words, json: bool) -> Result<()> {
         name: "runtime",
         command: "runtime",
         title: "liveline-runtime beside its peers",
-        method: "Calls: the best of 300 rounds of 200,000 calls of a function that adds 3, subjects by turns; the last \
-                 column is ns or bytes above `Box<dyn Trait>`. `hot-lib-reloader`: a function of a library built for the run, \
+        method: "Calls: the best of 40 rounds of 200,000 calls of a function that adds 3, subjects by turns; each in eight copies \
+                 of its loop, since where a linker puts a loop makes a call up to half a nanosecond dearer: the median copy, and the \
+                 dearest. The last column is ns or bytes above `Box<dyn Trait>`. `hot-lib-reloader`: a function of a library built for the run, \
                  called as the code that `hot_module` writes calls it. Swap: 1,000 callers, each in calls of 25 to 75 ms, by chance; \
                  20 swaps of a stateless object; a delay counts from where the longest call that was inside when the swap \
                  began has left. \"In step\": all calls take 50 ms, and swaps come as they end, so that all callers have waited \
