@@ -128,16 +128,18 @@ pub(crate) fn reloaded(folder: &std::path::Path) -> Option<Reloaded> {
     LibReloader::new(folder, "hot", None, None).ok().map(|library| Reloaded(RwLock::new(library)))
 }
 
-/// All of them, `Box<dyn Trait>` first.
+/// The floor and ours.
+pub(crate) fn plain_and_ours() -> Vec<Box<dyn Subject>> {
+    vec![Box::new(Boxed(Box::new(Add))), Box::new(Reference(ObjectRef::new(Add)))]
+}
+
+/// All of them, the floor and ours first.
 pub(crate) fn all(folder: &std::path::Path) -> Vec<Box<dyn Subject>> {
     let add = || Box::new(Add) as Box<dyn Work>;
-    let mut all: Vec<Box<dyn Subject>> = vec![
-        Box::new(Boxed(add())),
-        Box::new(Reference(ObjectRef::new(Add))),
-        Box::new(Swapped(ArcSwap::from_pointee(add()))),
-        Box::new(Locked(RwLock::new(add()))),
-        Box::new(Epoch(crossbeam_epoch::Atomic::new(add()))),
-    ];
+    let mut all = plain_and_ours();
+    all.push(Box::new(Swapped(ArcSwap::from_pointee(add()))));
+    all.push(Box::new(Locked(RwLock::new(add()))));
+    all.push(Box::new(Epoch(crossbeam_epoch::Atomic::new(add()))));
     match reloaded(folder) {
         Some(reloaded) => all.push(Box::new(reloaded)),
         None => eprintln!("hot-lib-reloader is left out: its library could not be built"),
