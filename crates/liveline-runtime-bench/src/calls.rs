@@ -59,8 +59,8 @@ pub(crate) fn one_thread() -> Vec<Row> {
     all
 }
 
-/// A call while all processors call the same object; and beside it each an object of its own, which nothing but the
-/// processor itself can make dearer than one thread alone.
+/// A call while all processors call the same object; beside it each an object of its own, where nothing is shared; and
+/// one thread alone, measured in the same way.
 pub(crate) fn all_cores() -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -68,11 +68,14 @@ pub(crate) fn all_cores() -> Vec<Row> {
     let others = plain_and_ours();
     let mut pairs: Vec<_> = subjects.iter().map(|subject| [subject, subject]).collect();
     pairs.extend(subjects.iter().zip(&others).map(|(subject, other)| [subject, other]));
+    let alone = pairs.len();
+    pairs.extend(others.iter().map(|subject| [subject, subject]));
     let mut medians = vec![[0.0; COPIES]; pairs.len()];
     for copy in 0..COPIES {
         let mut seen = vec![Vec::new(); pairs.len()];
         for _ in 0..9 {
-            for (seen, [subject, other]) in seen.iter_mut().zip(&pairs) {
+            for (number, (seen, [subject, other])) in seen.iter_mut().zip(&pairs).enumerate() {
+                let threads = if number < alone { threads } else { 1 };
                 seen.push(together(&***subject, &***other, copy, threads));
             }
         }
@@ -85,9 +88,11 @@ pub(crate) fn all_cores() -> Vec<Row> {
     let (shared, own) = medians.split_at(subjects.len());
     let what = format!("call, {threads} threads at once");
     let mut rows = rows(&what, &subjects, shared);
-    rows.extend(others.iter().zip(own).map(|(subject, copies)| {
-        Row::new(format!("{what}, an object each"), subject.name(), quantile(copies, 0.5), "ns")
-    }));
+    let kinds = [format!("{what}, an object each"), "call, by turns with those, one thread alone".to_owned()];
+    for (what, of_kind) in kinds.iter().zip(own.chunks(others.len())) {
+        let named = others.iter().map(|subject| subject.name()).zip(of_kind);
+        rows.extend(named.map(|(name, copies)| Row::new(what, name, quantile(copies, 0.5), "ns")));
+    }
     rows
 }
 

@@ -113,7 +113,7 @@ impl Figures {
         };
         let shared = |subject| together("threads at once", subject);
         let of_sharing = |subject| shared(subject) / together("an object each", subject);
-        let of_one = |subject| shared(subject) / value("call, one thread", subject);
+        let of_one = |subject| shared(subject) / together("one thread alone", subject);
         let memory = "memory of an object";
         let handle = "of that, the handle";
         let entry = above(memory) - above(handle);
@@ -143,16 +143,14 @@ impl Figures {
                 format!("{:.2} ns", above("call, one thread")),
             ),
             goal(
-                of_sharing(OURS) <= of_sharing(PLAIN) * 1.1,
+                of_one(OURS) <= of_one(PLAIN) * 1.1,
                 "on all processors as `Box<dyn Trait>` scales",
-                format!(
-                    "one object for all costs {:.2} times what an object each does, `Box` {:.2} (of one thread alone: {:.2} \
-                     times, `Box` {:.2}; where an object each costs more than one thread alone, the processors share a core)",
-                    of_sharing(OURS),
-                    of_sharing(PLAIN),
-                    of_one(OURS),
-                    of_one(PLAIN)
-                ),
+                format!("{:.2} times the time of one thread, `Box` {:.2}", of_one(OURS), of_one(PLAIN)),
+            ),
+            goal(
+                of_sharing(OURS) <= of_sharing(PLAIN) * 1.1,
+                "one object for all processors costs no more than an object each",
+                format!("{:.2} times that, `Box` {:.2}", of_sharing(OURS), of_sharing(PLAIN)),
             ),
             goal(
                 tasks <= 50.0,
